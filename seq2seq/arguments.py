@@ -1,0 +1,86 @@
+"""Command-line words made safe for Hydra's parser: paths with any characters, and keys for the strict constructor.
+
+Hydra's grammar gives a meaning to commas, brackets, equals signs, tildes and more. Values of path keys are therefore
+quoted here before Hydra sees them. All other keys get Hydra's "add or override" prefix, so that an unknown one reaches
+Config.from_dict, whose message is better.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable
+
+SEVERAL = frozenset({"data.train", "data.test", "reference"})  # take lists or mappings of paths too
+PATH_KEYS = SEVERAL | {"run", "init", "data.valid", "tokenizer.model", "input", "output", "source", "hypothesis"}
+DATA_KEYS = frozenset({"data.train", "data.valid", "data.test"})
+_OVERRIDE = re.compile(r"(?P<prefix>\+{0,2})(?P<key>[\w./@-]+)=(?P<value>.*)", re.DOTALL)
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_OPTIONS_WITH_VALUE = ("-cn", "-cp", "-cd", "-p", "-i", "--config-name", "--config-path", "--config-dir", "--package")
+
+
+def prepare(arguments: Iterable[str], groups: Collection[str]) -> list[str]:
+    """The words after the program's name, as Hydra should see them; `groups` are the names of config groups."""
+    words = list(arguments)
+    sweep = any(word in ("-m", "--multirun") for word in words)
+    prepared = []
+    takes_value = False
+    for word in words:
+        match = None if takes_value or word.startswith("-") else _OVERRIDE.fullmatch(word)
+        takes_value = word in _OPTIONS_WITH_VALUE
+        if match is None or match["key"].startswith("hydra") or match["key"] in groups or "@" in match["key"]:
+            prepared.append(word)
+            continue
+        value = match["value"]
+        if match["key"] in PATH_KEYS:
+            value = quote_paths(value, sweep, several=match["key"] in SEVERAL)
+        prepared.append(f"++{match['key']}={value}")
+    return prepared + _data_group(words)
+
+
+def quote_paths(value: str, sweep: bool = False, several: bool = True) -> str:
+    """A path, or a list or mapping of paths in Hydra's notation where there may be `several`, with every path quoted.
+
+    What exists as it stands is one path, whatever characters it has; so is what has quotes around it. Under a sweep,
+    commas separate choices.
+    """
+    if value in ("", "null"):
+        return value
+    if not _exists(value):
+        if _QUOTED.fullmatch(value):
+            return value
+        items = _items(value)
+        if sweep and len(items) > 1:
+            return ",".join(quote_paths(item, several=several) for item in items)
+        if several and value[0] + value[-1] == "[]":
+            return "[" + ",".join(quote_paths(item) for item in _items(value[1:-1])) + "]"
+        if several and value[0] + value[-1] == "{}":
+            pairs = (item.partition(":") for item in _items(value[1:-1]))
+            return "{" + ",".join(f"{key.strip()}:{quote_paths(path.strip())}" for key, _, path in pairs) + "}"
+        if value.startswith("~"):
+            value = os.path.expanduser(value)
+    # OmegaConf looks for ${...}, and Hydra unescapes \' and the backslashes before it, as before the closing quote.
+    escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + (m[2] and "\\'"), escaped) + "'"
+
+
+def _data_group(words: list[str]) -> list[str]:
+    """Naming files of one's own drops the corpus that ships, with its sizes and limits."""
+    keys = {match["key"]: match["value"] for match in map(_OVERRIDE.fullmatch, words) if match}
+    return ["data=files"] if DATA_KEYS & keys.keys() and "data" not in keys else []
+
+
+def _exists(path: str) -> bool:
+    """Whether this is a file or folder, or the prefix of one: `[a]` where there is `[a].de`."""
+    folder, name = os.path.split(path)
+    try:
+        return os.path.exists(path) or any(entry.startswith(f"{name}.") for entry in os.listdir(folder or "."))
+    except (OSError, ValueError):
+        return False
+
+
+def _items(text: str) -> list[str]:
+    """Parts between commas, but for commas inside brackets or a whole value's quotes: `a,b: 'c,d',[e,f]` has three."""
+    quoted = r"""(?:[^,:'"]*:\s*)?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?=\s*(?:,|\Z))"""
+    parts = re.findall(rf"\s*(?:{quoted}|(?:\[[^\]]*\]|\{{[^}}]*\}}|[^,])+)", text)
+    return [part.strip() for part in parts if part.strip()]

@@ -1,0 +1,192 @@
+"""The commands: Hydra around the package's functions, and a user's errors in a few lines without a traceback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seq2seq.arguments import prepare
+from seq2seq.config import Config, load_plugins
+from seq2seq.errors import ConfigError, Seq2SeqError
+from seq2seq.progress import log_to_terminal
+from seq2seq.resources import shipped
+from seq2seq.schema import COMPONENTS, did_you_mean
+
+LOGGER = logging.getLogger("seq2seq")
+
+
+def train() -> None:
+    """train.py: trains, validates, tests."""
+    _main("train", _train)
+
+
+def translate() -> None:
+    """translate.py: a Unix filter."""
+    _main("translate", _translate)
+
+
+def evaluate() -> None:
+    """evaluate.py: scores a model or a translation."""
+    _main("evaluate", _evaluate)
+
+
+def benchmark() -> None:
+    """benchmark.py: speed and memory."""
+    _main("benchmark", _benchmark)
+
+
+def compose(overrides: Iterable[str] = (), command: str = "train") -> Config:
+    """The config that this command line stands for: `compose(["encoder=gru", "seed=2"])`.
+
+    Raises:
+        ConfigError: as on the command line.
+    """
+    _setup()
+    with hydra.initialize_config_dir(str(shipped("configs")), version_base="1.3"):
+        try:
+            composed = hydra.compose(command, prepare(overrides, _groups()))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_reworded(error)) from error
+        return Config.from_dict(_plain(composed))
+
+
+# The jobs import what they need when they run, so that --help and a mistyped option don't wait for torch.
+
+
+def _train(plain: dict[str, Any]) -> str:
+    from seq2seq.training.train import train
+
+    run = train(Config.from_dict(plain))
+    scores = run.results["test"] or {"valid": run.results["valid"]}
+    return f"{run.folder}: " + ", ".join(f"{name} BLEU {score['bleu']:.2f}" for name, score in scores.items())
+
+
+def _translate(plain: dict[str, Any]) -> str:
+    from seq2seq.evaluation.filter import TranslateConfig, translate
+
+    translate(TranslateConfig.from_dict(plain))
+    return ""
+
+
+def _evaluate(plain: dict[str, Any]) -> str:
+    from seq2seq.evaluation.evaluate import EvaluateConfig, evaluate, show
+
+    sys.stdout.write(show(evaluate(EvaluateConfig.from_dict(plain))))
+    return ""
+
+
+def _benchmark(plain: dict[str, Any]) -> str:
+    from seq2seq.benchmark import BenchmarkConfig, benchmark, show
+
+    sys.stdout.write(show(benchmark(BenchmarkConfig.from_dict(plain))))
+    return ""
+
+
+def _main(command: str, job: Callable[[dict[str, Any]], str]) -> None:
+    """Runs `job` on the composed config; every error that a user can mend ends here, with exit code 1."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors on instead of printing and exiting
+    log_to_terminal()
+    sweep = Sweep()
+
+    def task(config: DictConfig) -> None:
+        plain = _plain(config)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            sweep.run(job, plain)
+        else:
+            job(plain)
+
+    try:
+        if command != "train" and {"-m", "--multirun"} & set(sys.argv):
+            raise ConfigError("only train.py can sweep (-m)")
+        _setup()
+        sys.argv[1:] = prepare(sys.argv[1:], _groups())
+        hydra.main(version_base="1.3", config_path=str(shipped("configs")), config_name=command)(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(_reworded(error))
+    except Seq2SeqError as error:
+        _fail(sweep.summary() or str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    if sweep.lines:
+        LOGGER.info("%s", sweep.summary())
+
+
+class Sweep:
+    """The jobs of `-m`: one that fails says so and lets the others run."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def run(self, job: Callable[[dict[str, Any]], str], plain: dict[str, Any]) -> None:
+        settings = HydraConfig.get()
+        name = settings.job.override_dirname.replace("++", "").replace("/", "_")
+        if not 0 < len(name) < 150:
+            name = f"job {settings.job.num}"
+        parent = Path(plain["run"] or settings.sweep.dir)
+        LOGGER.info("sweep, job %s: %s", settings.job.num, name)
+        try:
+            self.lines.append(job({**plain, "run": str(parent / name)}))
+        except Seq2SeqError as error:
+            self.lines.append(f"{name}: failed: {error}")
+            LOGGER.error("%s", error)
+            raise
+
+    def summary(self) -> str:
+        return "\n".join(["sweep:", *self.lines]) if self.lines else ""
+
+
+def _setup() -> None:
+    """What composing needs: where shipped files are, and the components that plugins and scripts have registered."""
+    OmegaConf.register_new_resolver("shipped", lambda name: str(shipped(name)), replace=True)
+    load_plugins()
+    for group, components in COMPONENTS.items():
+        for name, options in components.items():
+            if not (shipped("configs") / group / f"{name}.yaml").exists():
+                ConfigStore.instance().store(group=group, name=name, node={**asdict(options()), "name": name})
+
+
+def _groups() -> list[str]:
+    return [path.name for path in shipped("configs").iterdir() if path.is_dir()]
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key not in ("hydra", "experiment")}
+
+
+def _reworded(error: Exception) -> str:
+    """Hydra's message as ours: a mistyped choice of a group gets a suggestion, the rest its first lines."""
+    missing = getattr(error, "missing_cfg_file", None)
+    options = getattr(error, "options", None)
+    if missing and options:
+        group, _, name = str(missing).rpartition("/")
+        return f"unknown {group}={name}{did_you_mean(name, options)}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "\n".join(lines[:3]) or type(error).__name__
+
+
+def _fail(message: str) -> None:
+    lines = message.splitlines()
+    sys.stderr.write("".join(f"error: {line}\n" if i == 0 else f"       {line}\n" for i, line in enumerate(lines)))
+    sys.exit(1)
+
+
+__all__ = ["Mapping", "benchmark", "compose", "evaluate", "train", "translate"]

@@ -1,0 +1,300 @@
+"""Raw text in, raw text out: a trained model as `Translator.load(folder).translate(lines)`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seq2seq.config import Config, checked, search_faults
+from seq2seq.data.batch import Batch, collate, source_batch
+from seq2seq.data.corpus import EncodedCorpus, ParallelText
+from seq2seq.data.lengths import LengthLimit
+from seq2seq.data.sampler import sorted_batches
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.models.build import build_model
+from seq2seq.models.seq2seq import Seq2Seq
+from seq2seq.options import RuntimeConfig, SearchConfig
+from seq2seq.progress import Progress
+from seq2seq.runs import RunFolder, Which
+from seq2seq.runtime import Runtime
+from seq2seq.search import beam, sampling
+from seq2seq.search.history import Hypothesis as Found
+from seq2seq.search.protocol import SpecialIds
+from seq2seq.text.tokenizer import TokenizerPair
+
+LOGGER = logging.getLogger("seq2seq")
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One translation of a line. Scores are natural logarithms with EOS counted; `score` is normalised by length.
+
+    attention: (T, S) on the CPU, a row for each of `tokens` and a last one for EOS, a column for each of the
+    translation's `source_tokens`; None when not asked for, or without attention.
+    """
+
+    text: str
+    score: float
+    log_prob: float
+    tokens: list[str]
+    attention: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A line's translation: its best hypothesis, and all that were asked for, best first and unique by text."""
+
+    source: str
+    source_tokens: list[str]  # with EOS at the end
+    hypotheses: list[Hypothesis]
+
+    @property
+    def text(self) -> str:
+        return self.hypotheses[0].text
+
+    @property
+    def score(self) -> float:
+        return self.hypotheses[0].score
+
+    @property
+    def log_prob(self) -> float:
+        return self.hypotheses[0].log_prob
+
+    @property
+    def tokens(self) -> list[str]:
+        return self.hypotheses[0].tokens
+
+    @property
+    def attention(self) -> Tensor | None:
+        return self.hypotheses[0].attention
+
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """The model's log-probability of a given translation: of each token and of EOS, and their sum."""
+
+    log_prob: float
+    token_log_probs: list[float]
+    tokens: list[str]  # with EOS at the end
+    source_tokens: list[str]
+    attention: Tensor | None = None  # (T, S), as in Hypothesis
+
+
+class Translator:
+    """A model with its tokenizers and search. What it gives for a line doesn't depend on the lines beside it."""
+
+    def __init__(
+        self, model: Seq2Seq, tokenizers: TokenizerPair, limit: LengthLimit, search: SearchConfig, runtime: Runtime
+    ) -> None:
+        self.model, self.tokenizers, self.limit = model, tokenizers, limit
+        self.search, self.runtime = search, runtime
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        checkpoint: Which = "best",
+        search: Mapping[str, Any] | None = None,
+        runtime: RuntimeConfig | None = None,
+    ) -> Translator:
+        """The translator of a run's folder, from the files in it alone.
+
+        Args:
+            folder: what train.py left.
+            checkpoint: the best one by validation, or the last.
+            search: search options that differ from the run's own, such as {"beam_size": 1}.
+            runtime: device, precision and threads; by default `auto`, which means float32.
+
+        Raises:
+            CheckpointError: not a run's folder, or one whose parts don't fit together.
+            ConfigError: an unknown search option, or a device that isn't here.
+        """
+        place = RunFolder.open(Path(folder))
+        config = place.read_config()
+        resolved = Runtime.resolve(runtime or RuntimeConfig(), training=False)
+        tokenizers = TokenizerPair.load(place.tokenizer)
+        model = model_for(config, tokenizers)
+        place.load_weights(model, checkpoint)
+        limit = LengthLimit(**place.read_json("data.json")["length_limit"])
+        return cls(model.to(resolved.device), tokenizers, limit, override(config.search, search or {}), resolved)
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        *,
+        batch_size: int = 64,
+        attention: bool = False,
+        prefixes: Sequence[str] | None = None,
+        first_line: int = 1,
+        progress: bool = False,
+    ) -> list[Translation]:
+        """A translation of each line, in order; blank lines give empty text.
+
+        Args:
+            lines: raw text without line breaks.
+            batch_size: sentences translated at once; changes speed and memory, never the result.
+            attention: also return the weights of every hypothesis.
+            prefixes: for each line, the text that its translation must begin with ("" for none).
+            first_line: the number of the first line in warnings.
+            progress: show a bar or log lines.
+        """
+        if prefixes is not None and len(prefixes) != len(lines):
+            raise DataError(f"there are {len(lines):,} lines but {len(prefixes):,} prefixes")
+        sources = [self._source_ids(line, first_line + i) for i, line in enumerate(lines)]
+        forced = None if prefixes is None else self.tokenizers.target.encode_batch(prefixes)
+        results = [self._blank(line) for line in lines]
+        spoken = [i for i, line in enumerate(lines) if line.strip()]
+        lengths = torch.tensor([len(sources[i]) for i in spoken], dtype=torch.long)
+        every = 10.0 if progress else math.inf
+        with Progress("translate", len(spoken), "sentences", every, shown=progress) as bar:
+            for places in sorted_batches(lengths, batch_size):
+                batch = [spoken[place] for place in places]
+                start = None if forced is None else [forced[i] for i in batch]
+                found = self._search([sources[i] for i in batch], start, [lines[i] for i in batch], attention)
+                for i, hypotheses in zip(batch, found, strict=True):
+                    results[i] = Translation(lines[i], self._source_pieces(sources[i]), self._texts(hypotheses))
+                bar.update(len(batch))
+                if bar.due:
+                    bar.say(f"translated {bar.done:,} of {len(spoken):,} sentences")
+        return results
+
+    def score(
+        self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64, attention: bool = False
+    ) -> list[ScoredPair]:
+        """The model's log-probability of each target given its source.
+
+        Raises:
+            DataError: sides of unequal length.
+        """
+        if len(sources) != len(targets):
+            raise DataError(f"{len(sources):,} sources can't be paired with {len(targets):,} targets")
+        if not sources:
+            return []
+        text = ParallelText("pairs", list(sources), list(targets), ())
+        corpus, _ = EncodedCorpus.encode(text, self.tokenizers, None)
+        results: dict[int, ScoredPair] = {}
+        for places in sorted_batches(corpus.source_lengths + corpus.target_lengths, batch_size):
+            results.update(zip(places, self._score(corpus, places, attention), strict=True))
+        return [results[i] for i in range(len(corpus))]
+
+    @torch.inference_mode()
+    def _search(
+        self, sources: list[list[int]], prefixes: list[list[int]] | None, lines: list[str], attention: bool
+    ) -> list[list[Found]]:
+        options, target = self.search, self.tokenizers.target
+        ids, lengths = source_batch(sources, self.tokenizers.source.eos_id, self.tokenizers.source.pad_id)
+        limits = self.limit.limits(lengths - 1, options.max_length)
+        suppressed = {target.pad_id, target.bos_id, target.unk_id} - {target.eos_id}
+        special = SpecialIds(target.bos_id, target.eos_id, sorted(suppressed))
+        shared: dict[str, Any] = {
+            "length_penalty": options.length_penalty,
+            "length_alpha": options.length_alpha,
+            "min_length": options.min_length,
+            "return_attention": attention,
+        }
+        ids = ids.to(self.runtime.device)
+        self.model.eval()
+        with self.runtime.autocast():
+            if options.sample:
+                sampled = sampling.SamplingOptions(
+                    samples=options.n_best,
+                    temperature=options.temperature,
+                    top_k=options.top_k,
+                    top_p=options.top_p,
+                    **shared,
+                )
+                seeds = [_line_seed(options.seed, line) for line in lines]
+                return sampling.sample(self.model, ids, lengths, limits, sampled, special, seeds, prefixes)
+            # Texts may coincide, so that an n-best list is picked from all that the beam can find.
+            n_best = 1 if options.n_best == 1 else options.beam_size
+            searched = beam.SearchOptions(beam_size=options.beam_size, n_best=n_best, **shared)
+            return beam.beam_search(self.model, ids, lengths, limits, searched, special, prefixes)
+
+    @torch.inference_mode()
+    def _score(self, corpus: EncodedCorpus, places: list[int], attention: bool) -> list[ScoredPair]:
+        batch = collate(corpus, places, self.tokenizers)
+        self.model.eval()
+        with self.runtime.autocast():
+            logits, weights = predict(self.model, batch.to(self.runtime.device))
+        gold = batch.target_output[batch.target_mask].to(logits.device)
+        log_probs = logits.float().log_softmax(-1).gather(1, gold.unsqueeze(1)).squeeze(1).cpu()  # (N,)
+        of_rows = torch.split(log_probs, batch.target_lengths.tolist())
+        scored = []
+        for row, (place, of_row) in enumerate(zip(places, of_rows, strict=True)):
+            source, target = corpus.pair(place)
+            attended = None
+            if attention and weights is not None:
+                attended = weights[row, : len(target) + 1, : len(source) + 1].float().cpu()
+            pieces = [*self.tokenizers.target.pieces(target.tolist()), EOS]
+            source_pieces = self._source_pieces(source.tolist())
+            scored.append(ScoredPair(float(of_row.double().sum()), of_row.tolist(), pieces, source_pieces, attended))
+        return scored
+
+    def _source_ids(self, line: str, number: int) -> list[int]:
+        ids = self.tokenizers.source.encode(line)
+        if len(ids) > self.search.max_source_length:
+            LOGGER.warning(
+                "line %d: cut from %s to %s tokens (search.max_source_length)",
+                number, f"{len(ids):,}", f"{self.search.max_source_length:,}",
+            )  # fmt: skip
+            ids = ids[: self.search.max_source_length]
+        return ids
+
+    def _source_pieces(self, ids: list[int]) -> list[str]:
+        return [*self.tokenizers.source.pieces(ids), EOS]
+
+    def _texts(self, found: list[Found]) -> list[Hypothesis]:
+        """The best n of what was found, unique by text: one text cut into pieces in two ways is one hypothesis."""
+        unique: dict[str, Hypothesis] = {}
+        target = self.tokenizers.target
+        for tokens, log_prob, score, weights in sorted(found, key=lambda hypothesis: -hypothesis.score):
+            text = target.decode(tokens).replace("\n", " ").replace("\r", " ")
+            if text not in unique:
+                unique[text] = Hypothesis(text, score, log_prob, target.pieces(tokens), weights)
+        return list(unique.values())[: self.search.n_best]
+
+    def _blank(self, line: str) -> Translation:
+        return Translation(line, [EOS], [Hypothesis("", 0.0, 0.0, [])])
+
+
+EOS = "</s>"
+
+
+def predict(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Teacher-forced logits (N, V) of a batch's real target tokens, and the attention weights (B, T, S)."""
+    logits, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
+    return logits, weights
+
+
+def model_for(config: Config, tokenizers: TokenizerPair) -> Seq2Seq:
+    """The config's model with fresh weights, in the size of these vocabularies."""
+    return build_model(config, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
+
+
+def override(search: SearchConfig, changes: Mapping[str, Any]) -> SearchConfig:
+    """`search` with some options changed, through the strict constructor.
+
+    Raises:
+        ConfigError: unknown or impossible options.
+    """
+    merged = {**dataclasses.asdict(search), **changes}
+    try:
+        changed: SearchConfig = checked(SearchConfig, merged, search_faults)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"search: {line}" for line in str(error).splitlines())) from error
+    return changed
+
+
+def _line_seed(seed: int, line: str) -> int:
+    """A seed of the line's own, so that its samples don't depend on its company."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {line}".encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1

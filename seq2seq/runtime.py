@@ -1,0 +1,165 @@
+"""Device, precision, threads and seeds: what `auto` comes to on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from seq2seq.errors import ConfigError
+from seq2seq.options import RuntimeConfig
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A resolved device and precision. `precision` is that of matrix products; weights and states stay float32."""
+
+    device: torch.device
+    precision: str
+    threads: int
+
+    @classmethod
+    def resolve(cls, options: RuntimeConfig, *, training: bool) -> Runtime:
+        """What the options come to here; sets torch's threads, determinism and float32 products to match.
+
+        Under `precision=auto`, training takes bf16 where it is faster, translation float32: a line's translation then
+        never depends on the lines beside it.
+
+        Raises:
+            ConfigError: a device or a precision that this machine hasn't got.
+        """
+        # oneDNN keeps a compiled kernel for each shape that it meets, and batches come in many: a gigabyte of them.
+        # It reads this once, before its first product.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+        threads = _available_cores() if isinstance(options.threads, str) else options.threads
+        torch.set_num_threads(threads)
+        device = _device(options.device)
+        precision: str = options.precision
+        if precision == "auto":
+            precision = _fastest(device) if training else "fp32"
+        if precision == "fp16" and device.type != "cuda":
+            raise ConfigError(f"precision=fp16 needs a GPU, but device={device.type}; use precision=bf16 or fp32")
+        torch.use_deterministic_algorithms(options.deterministic)
+        if options.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        if device.type == "cpu":
+            _keep_freed_memory()
+            torch.set_float32_matmul_precision("medium" if _medium_is_float32() else "highest")
+        return cls(device, precision, threads)
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Matrix products in this precision; nothing to do in float32."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=DTYPES[self.precision])
+
+    def describe(self) -> str:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+        return f"{name}, {self.precision}, {self.threads} thread{'s' if self.threads != 1 else ''}"
+
+    def peak_memory_bytes(self) -> int:
+        """Peak of the GPU's allocated memory, or of this process's resident memory."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    def synchronize(self) -> None:
+        """Waits for the GPU, so that a clock read next to it is right."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds torch's and Python's global generators."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("seq2seq", "torch", "sentencepiece", "sacrebleu"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _device(asked: str) -> torch.device:
+    mps = torch.backends.mps.is_available()
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: torch finds no CUDA device here; use device=auto or device=cpu")
+    if asked == "mps" and not mps:
+        raise ConfigError("device=mps: torch finds no Apple GPU here; use device=auto or device=cpu")
+    return torch.device(asked)
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _fastest(device: torch.device) -> str:
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if device.type == "cpu" and _bf16_pays() else "fp32"
+
+
+def _bf16_pays() -> bool:
+    """Measured, for no list of processors stays complete: bf16 products must be half as fast again as float32's."""
+    a, b = torch.randn(256, 512), torch.randn(512, 2048)
+    half_a, half_b = a.bfloat16(), b.bfloat16()
+    return _seconds(lambda: half_a @ half_b) * 1.5 < _seconds(lambda: a @ b)
+
+
+def _medium_is_float32() -> bool:
+    """Whether torch's "medium" float32 products, on many CPUs twice as fast, are as exact as its "highest" ones here.
+
+    On a CPU with bf16 matrix units they are rounded to bf16; without those, they take oneDNN's float32 kernels.
+    """
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(64, 512, generator=generator), torch.randn(512, 256, generator=generator)
+    exact = a.double() @ b.double()
+    torch.set_float32_matmul_precision("highest")
+    highest = (a @ b - exact).abs().max()
+    torch.set_float32_matmul_precision("medium")
+    medium = (a @ b - exact).abs().max()
+    return bool(medium <= 4 * highest)
+
+
+def _keep_freed_memory() -> None:
+    """Has glibc keep the memory of freed tensors for the next ones, instead of returning it to the system each time.
+
+    Fresh pages cost more than most operations that fill them: without this, training takes half as long again.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_M_TOP_PAD, 64 * 2**20)
+
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    work()
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best

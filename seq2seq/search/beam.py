@@ -1,0 +1,96 @@
+"""Batched beam search with back-pointers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seq2seq.search.constraints import Constraints
+from seq2seq.search.decode import Beam, DecodeOptions, decode
+from seq2seq.search.history import Choice, Hypothesis
+from seq2seq.search.protocol import Model, SpecialIds, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(DecodeOptions):
+    """Options of beam_search."""
+
+    beam_size: int = 5
+    n_best: int = 1  # how many hypotheses are searched for in earnest
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beam_size < 1:
+            raise ValueError(f"beam_size={self.beam_size} must be at least 1")
+        if not 1 <= self.n_best <= self.beam_size:
+            raise ValueError(f"n_best={self.n_best} must be between 1 and beam_size ({self.beam_size})")
+
+
+def beam_search(
+    model: Model[State],
+    source: Tensor,
+    lengths: Tensor,
+    max_lengths: Tensor,
+    options: SearchOptions,
+    special: SpecialIds,
+    prefixes: Sequence[Sequence[int]] | None = None,
+) -> list[list[Hypothesis]]:
+    """The best translations of each sentence by normalised score, best first, up to beam_size and at least one.
+
+    Finished hypotheses keep their slots of the beam: with F of them, the best beam_size - F candidates go on. So beam 1
+    is greedy and stops at its first EOS. The search of a sentence is over when nothing lives, or when nothing that
+    lives can reach the score of its n_best-th finished hypothesis; those beyond the first n_best are a by-product.
+
+    source (B, S) with lengths (B,); max_lengths (B,) counts target tokens with EOS, and is raised where a forced prefix
+    needs more. See Constraints for the rules, which hold before any choice.
+    """
+    constraints = Constraints(max_lengths, options.min_length, special, prefixes)
+    ended = decode(model, source, lengths, constraints, BeamChooser(options.beam_size, options.n_best), options)
+    hypotheses = [[hypothesis for _, hypothesis in sentence] for sentence in ended]
+    # Sorting is stable: of equal scores, the hypothesis that ended first is the better one.
+    return [sorted(sentence, key=lambda hypothesis: -hypothesis.score) for sentence in hypotheses]
+
+
+class BeamChooser:
+    """Fills the free slots with the best continuations of all live hypotheses of the sentence.
+
+    One sentence, K = 3, at step 1. "a" and "b" live with log_probs -1 and -2; "." (EOS) ended at step 0 and keeps a
+    slot, so that K - F = 2 slots are free and the third log_prob is -inf. The best K next tokens of a row are enough:
+
+        row    log_prob   values             tokens     totals
+        a      -1         -0.5  -1    -3     c  .  a    -1.5  -2    -4
+        b      -2         -0.2  -2    -4     .  b  a    -2.2  -4    -6
+        (none) -inf       -0.1  -3    -5     a  c  .    -inf  -inf  -inf
+
+    Sorted: -1.5 ("a c", place 0), -2 ("a .", place 1), -2.2 ("b .", place 3), ...; the parent of a place is place // K.
+    Two are taken: "a c" lives on and "a ." ends. In brackets what stands in the empty slot, and is never read:
+
+        log_probs -1.5  -2  -inf        tokens  c  .  (.)        parents  0  0  (1)
+
+    Two hypotheses have ended now, so the next step fills one slot.
+    """
+
+    def __init__(self, beam_size: int, n_best: int) -> None:
+        self.slots = beam_size
+        self.n_best = n_best
+        self.reorders = beam_size > 1
+
+    def first(self) -> list[float]:
+        """All rows are alike before the first step, so only one may grow."""
+        return [0.0] + [-torch.inf] * (self.slots - 1)
+
+    def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int]) -> Choice:
+        values, tokens = log_probs.topk(min(self.slots, log_probs.shape[2]), dim=2)  # (B, K, N), N = K or V
+        totals = (beam.log_probs[:, :, None] + values).flatten(1)  # (B, K*N)
+        # A stable sort of these few, so that of equal totals the one from the better parent goes first.
+        totals, places = totals.sort(dim=1, descending=True, stable=True)
+        totals, places = totals[:, : self.slots], places[:, : self.slots]  # (B, K)
+
+        ranks = torch.arange(self.slots, device=totals.device)
+        free = ranks < self.slots - beam.finished  # (B, K)
+        return Choice(
+            log_probs=totals.masked_fill(~free, -torch.inf),
+            tokens=tokens.flatten(1).gather(1, places),
+            parents=places // tokens.shape[2],
+        )

@@ -1,0 +1,298 @@
+"""SentencePiece tokenizers that give text back exactly, one for both sides or one for each.
+
+This is the only file that knows SentencePiece. Its ids are the vocabulary's ids: nothing renumbers them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import sentencepiece
+
+from seq2seq.errors import CheckpointError, ConfigError, DataError
+
+LOGGER = logging.getLogger("seq2seq")
+
+LARGEST_AUTO = 32_000
+SAMPLED_LINES = 2_000_000
+SPECIAL_PIECES, BYTE_PIECES = 4, 256
+ALL_CHARACTERS = 0x110000 + SPECIAL_PIECES + BYTE_PIECES
+
+# SentencePiece writes a space as U+2581 and skips training lines with U+2585, so both are spelled with an escape
+# character in front, and so is the escape character (private use) itself. Lone surrogates have no UTF-8.
+ESCAPE = "\ue581"
+ESCAPED = {"\u2581": ESCAPE + "_", "\u2585": ESCAPE + "=", ESCAPE: ESCAPE + ESCAPE}
+UNESCAPED = {escaped: character for character, escaped in ESCAPED.items()}
+TO_ESCAPE = re.compile("[\u2581\u2585\ue581\ud800-\udfff]")
+TO_UNESCAPE = re.compile(ESCAPE + "[_=" + ESCAPE + "]")
+
+
+class Tokenizer:
+    """One SentencePiece model; bpe, unigram and char give any line back exactly, word only known words.
+
+    Exactly means every Unicode character but the newline, all spaces included: no normalisation, bytes for characters
+    outside the vocabulary. Lone surrogates become U+FFFD. `word` splits at spaces and forgets how many there were.
+    Specials spelled out in the text ("<s>", "<0x41>") are text. `digest` is the SHA-256 of the serialized model.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        if not model:  # some versions of SentencePiece crash on it
+            raise ValueError("an empty model")
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self._model = model
+        self.digest = hashlib.sha256(model).hexdigest()
+        self.vocab_size: int = self._processor.vocab_size()
+        self.unk_id: int = self._processor.unk_id()
+        self.eos_id: int = self._processor.eos_id()
+        # What a foreign model may lack: sentences can open with its end, and padding is masked whatever it is.
+        self.bos_id: int = self._processor.bos_id() if self._processor.bos_id() >= 0 else self.eos_id
+        self.pad_id: int = self._processor.pad_id() if self._processor.pad_id() >= 0 else self.eos_id
+
+    @classmethod
+    def train(
+        cls,
+        lines: Sequence[str],
+        *,
+        model_type: str,
+        vocab_size: int | Literal["auto"],
+        character_coverage: float = 0.9999,
+        seed: int = 1,
+        name: str = "this text",
+    ) -> Tokenizer:
+        """Learns `model_type` bpe, unigram, char or word from `lines`; the same lines always give the same model.
+
+        `vocab_size` is exact for bpe and unigram (ConfigError where the text can't give it, naming what it can), a
+        ceiling for char and word. Corpora beyond two million lines are sampled, by `seed`. DataError without text.
+        Messages call the text `name`.
+        """
+        if not any(line.strip() for line in lines):
+            raise DataError(f"no tokenizer can be trained on {name}: every line is empty")
+        recipe = _Recipe(_sample(lines, seed), name, model_type, character_coverage)
+        if model_type in ("char", "word"):
+            return recipe.at_most(vocab_size)
+        return recipe.auto() if vocab_size == "auto" else recipe.exact(vocab_size)
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """Reads a SentencePiece model, ours or any other; CheckpointError where it isn't one or lacks EOS."""
+        try:
+            tokenizer = cls(path.read_bytes())
+        except OSError as error:
+            raise CheckpointError(f"{path}: can't read this tokenizer: {error.strerror}") from error
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{path}: not a SentencePiece model") from error
+        if tokenizer.eos_id < 0:
+            raise CheckpointError(f"{path}: this SentencePiece model has no end-of-sentence piece (eos_id is -1)")
+        return tokenizer
+
+    def save(self, path: Path) -> None:
+        """Writes beside `path`, syncs and renames, so that no half-written model is ever found there."""
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as file:
+            file.write(self._model)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def encode(self, line: str) -> list[int]:
+        """The ids of one line, without BOS and EOS; [] for an empty one."""
+        return list(self._processor.encode(_escape(line)))
+
+    def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
+        """The ids of each line, as `encode` gives them, on all cores."""
+        return list(self._processor.encode([_escape(line) for line in lines]))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of any ids: control pieces vanish, broken UTF-8 becomes U+FFFD, unknown is spelled "<unk>"."""
+        ids = list(ids)
+        text = str(self._processor.decode(ids))
+        if next((i for i in ids if not self._processor.is_control(i)), None) == self.unk_id:
+            text = text.removeprefix(" ")  # of a word model's " <unk>"
+        text = text.removeprefix("\u2581").replace("\u2581", " ")  # where the space itself had to be spelled in bytes
+        return TO_UNESCAPE.sub(lambda match: UNESCAPED[match[0]], text)
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """One readable string for each id, with U+2581 for a space: for people to look at, not to decode."""
+        pieces = [self._processor.id_to_piece(i) for i in ids]
+        return [TO_UNESCAPE.sub(lambda match: UNESCAPED[match[0]], piece) for piece in pieces]
+
+
+@dataclass(frozen=True)
+class TokenizerPair:
+    """The tokenizers of source and target: one and the same object when they share a vocabulary."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+    @property
+    def shared(self) -> bool:
+        return self.source is self.target
+
+    @classmethod
+    def train(
+        cls,
+        source_lines: Sequence[str],
+        target_lines: Sequence[str],
+        *,
+        shared: bool,
+        model_type: str,
+        vocab_size: int | Literal["auto"],
+        character_coverage: float = 0.9999,
+        seed: int = 1,
+    ) -> TokenizerPair:
+        """One model from the text of both sides, or one for each, with the options of `Tokenizer.train`."""
+        train = partial(
+            Tokenizer.train,
+            model_type=model_type,
+            vocab_size=vocab_size,
+            character_coverage=character_coverage,
+            seed=seed,
+        )
+        if shared:
+            tokenizer = train([*source_lines, *target_lines])
+            return cls(tokenizer, tokenizer)
+        return cls(train(source_lines, name="the source side"), train(target_lines, name="the target side"))
+
+    def save(self, folder: Path) -> None:
+        """Writes shared.model, or source.model and target.model, into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.source.save(folder / ("shared.model" if self.shared else "source.model"))
+        if not self.shared:
+            self.target.save(folder / "target.model")
+
+    @classmethod
+    def load(cls, folder: Path) -> TokenizerPair:
+        """Reads what `save` wrote; CheckpointError where `folder` holds no tokenizer."""
+        if (folder / "shared.model").is_file():
+            tokenizer = Tokenizer.load(folder / "shared.model")
+            return cls(tokenizer, tokenizer)
+        if (folder / "source.model").is_file() and (folder / "target.model").is_file():
+            return cls(Tokenizer.load(folder / "source.model"), Tokenizer.load(folder / "target.model"))
+        raise CheckpointError(f"{folder}: no tokenizer here: neither shared.model nor source.model and target.model")
+
+    @classmethod
+    def from_path(cls, path: Path, shared: bool) -> TokenizerPair:
+        """What `tokenizer.model=PATH` names: a model for both sides, a run's folder, or its tokenizer folder.
+
+        One model serves both sides even without `shared`. ConfigError where `shared` asks for one model and the folder
+        holds one for each side; CheckpointError where there is no tokenizer.
+        """
+        if not path.exists():
+            raise CheckpointError(f"tokenizer.model={path}: no such file or folder")
+        if path.is_dir():
+            pair = cls.load(path / "tokenizer" if (path / "tokenizer").is_dir() else path)
+        else:
+            tokenizer = Tokenizer.load(path)
+            pair = cls(tokenizer, tokenizer)
+        if shared and not pair.shared:
+            raise ConfigError(
+                f"tokenizer.model={path} holds one model for each side, but tokenizer.shared=true asks for one that "
+                "serves both; set tokenizer.shared=false"
+            )
+        return pair
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How to train one model type on given lines, at whatever size."""
+
+    lines: Sequence[str]
+    name: str
+    model_type: str
+    character_coverage: float
+
+    def auto(self) -> Tokenizer:
+        """8,000 pieces for 700,000 words, growing with their cube root: at least twice the characters, if possible."""
+        words = sum(len(line.split()) for line in self.lines)
+        smallest = self._smallest()
+        wished = max(round(80 * (words / 700_000) ** (1 / 3)) * 100, 2 * smallest)
+        tokenizer = self._fit(max(min(wished, LARGEST_AUTO), smallest), self.model_type)
+        LOGGER.info("tokenizer.vocab_size=auto: %d pieces from %d words (%s)", tokenizer.vocab_size, words, self.name)
+        return tokenizer
+
+    def exact(self, vocab_size: int) -> Tokenizer:
+        """A model of just `vocab_size` pieces, or a ConfigError that names the nearest size that works."""
+        try:
+            tokenizer = self._fit(vocab_size, self.model_type)
+        except RuntimeError:
+            if vocab_size >= (smallest := self._smallest()):
+                raise
+            raise self._too_small(vocab_size, smallest) from None
+        if tokenizer.vocab_size == vocab_size:
+            return tokenizer
+        most = tokenizer.vocab_size
+        while (size := self._fit(most, self.model_type).vocab_size) < most:  # so that what we name is sure to work
+            most = size
+        raise ConfigError(
+            f"tokenizer.vocab_size={vocab_size} is more than {self.name} can give: at most {most}; "
+            f"set tokenizer.vocab_size={most} or auto"
+        )
+
+    def at_most(self, vocab_size: int | Literal["auto"]) -> Tokenizer:
+        """A model of `vocab_size` pieces, or of as many as there are; auto takes all characters, or 32,000 words."""
+        if vocab_size == "auto":
+            tokenizer = self._fit(LARGEST_AUTO if self.model_type == "word" else ALL_CHARACTERS, self.model_type)
+            LOGGER.info("tokenizer.vocab_size=auto: %d pieces (%s)", tokenizer.vocab_size, self.name)
+            return tokenizer
+        smallest = SPECIAL_PIECES + (0 if self.model_type == "word" else BYTE_PIECES) + 1
+        if vocab_size < smallest:
+            raise self._too_small(vocab_size, smallest)
+        tokenizer = self._fit(vocab_size, self.model_type)
+        if (most := tokenizer.vocab_size) < vocab_size:
+            LOGGER.info("tokenizer.vocab_size=%d reduced to %d, all that %s gives", vocab_size, most, self.name)
+        return tokenizer
+
+    def _smallest(self) -> int:
+        """Specials, bytes and covered characters: what every bpe or unigram model has, and a char model no more."""
+        return self._fit(ALL_CHARACTERS, "char").vocab_size
+
+    def _too_small(self, vocab_size: int, smallest: int) -> ConfigError:
+        return ConfigError(
+            f"tokenizer.vocab_size={vocab_size} is too small for tokenizer={self.model_type} and {self.name}: "
+            f"at least {smallest}; set tokenizer.vocab_size={smallest} or auto"
+        )
+
+    def _fit(self, vocab_size: int, model_type: str) -> Tokenizer:
+        """Trains a model of at most `vocab_size` pieces; RuntimeError where the text's characters don't fit in."""
+        model = io.BytesIO()
+        lossless = model_type != "word"
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=map(_escape, self.lines),
+            model_writer=model,
+            model_type=model_type,
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            character_coverage=self.character_coverage if lossless else 1.0,  # letters cost a word model nothing
+            byte_fallback=lossless,
+            remove_extra_whitespaces=not lossless,
+            normalization_rule_name="identity",
+            max_sentence_length=1 << 30,
+            unk_id=0,
+            bos_id=1,
+            eos_id=2,
+            pad_id=3,
+            unk_surface="<unk>" if lossless else " <unk>",
+            num_threads=16,  # stored in the model, and unigram sums in as many portions: another number, another model
+            minloglevel=2,
+        )
+        return Tokenizer(model.getvalue())
+
+
+def _sample(lines: Sequence[str], seed: int) -> Sequence[str]:
+    if len(lines) <= SAMPLED_LINES:
+        return lines
+    return [lines[i] for i in sorted(random.Random(seed).sample(range(len(lines)), SAMPLED_LINES))]
+
+
+def _escape(line: str) -> str:
+    return TO_ESCAPE.sub(lambda match: ESCAPED.get(match[0], "\ufffd"), line)

@@ -1,0 +1,107 @@
+"""Optimizers and learning-rate schedules, by the names of their configs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from seq2seq.config import Config
+
+
+def build_optimizer(options: Any, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """torch's fused kernel of `optimizer=NAME`."""
+    return OPTIMIZERS[options.name](options, list(parameters))
+
+
+OPTIMIZERS: dict[str, Callable[[Any, list[nn.Parameter]], torch.optim.Optimizer]] = {
+    "adam": lambda o, p: torch.optim.Adam(
+        p, lr=o.learning_rate, betas=(o.betas[0], o.betas[1]), eps=o.epsilon, fused=_fusable(p)
+    ),
+    "adamw": lambda o, p: torch.optim.AdamW(
+        p,
+        lr=o.learning_rate,
+        betas=(o.betas[0], o.betas[1]),
+        eps=o.epsilon,
+        weight_decay=o.weight_decay,
+        fused=_fusable(p),
+    ),
+    "sgd": lambda o, p: torch.optim.SGD(p, lr=o.learning_rate, momentum=o.momentum, fused=_fusable(p)),
+}
+
+
+class Schedule:
+    """The learning rate of each update: the optimizer's, times a warm-up, times the decay of `scheduler=NAME`."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, options: Any, horizon: int | None) -> None:
+        self.optimizer, self.options = optimizer, options
+        self.peak = float(optimizer.param_groups[0]["lr"])
+        self.horizon = horizon
+        self.plateau = 1.0  # what validations have made of the rate
+        self.waited = 0  # validations since the last better one
+        self.best = math.inf
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def step(self, update: int) -> None:
+        """Sets the rate for update number `update`, counted from 1."""
+        warmup = self.options.warmup_updates
+        decay = DECAYS[self.options.name](self, update)
+        rate = self.peak * min(1.0, update / warmup if warmup else 1.0) * decay
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def validated(self, loss_like: float) -> None:
+        """Tells the schedule a validation's result, lower being better; only `plateau` listens."""
+        if loss_like < self.best:
+            self.best, self.waited = loss_like, 0
+            return
+        self.waited += 1
+        if self.options.name == "plateau" and self.waited > self.options.patience:
+            self.plateau = max(self.plateau * self.options.factor, self.options.min_learning_rate / self.peak)
+            self.waited = 0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"plateau": self.plateau, "waited": self.waited, "best": self.best}
+
+
+def _cosine(schedule: Schedule, update: int) -> float:
+    """Half a cosine from 1 at the end of the warm-up to `final_ratio` at the horizon."""
+    options, horizon = schedule.options, schedule.horizon
+    assert horizon is not None
+    share = min(1.0, max(0, update - options.warmup_updates) / max(1, horizon - options.warmup_updates))
+    return float(options.final_ratio + (1 - options.final_ratio) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def _inverse_sqrt(schedule: Schedule, update: int) -> float:
+    """Vaswani et al. (2017), section 5.3: proportional to 1 / sqrt(update) after the warm-up."""
+    warmup = schedule.options.warmup_updates
+    return math.sqrt(warmup / max(update, warmup))
+
+
+DECAYS: dict[str, Callable[[Schedule, int], float]] = {
+    "constant": lambda schedule, update: 1.0,
+    "inverse_sqrt": _inverse_sqrt,
+    "cosine": _cosine,
+    "plateau": lambda schedule, update: schedule.plateau,
+}
+
+
+def horizon(config: Config, updates_per_epoch: int) -> int | None:
+    """The update at which a cosine ends: `scheduler.decay_updates`, or under `auto` the end of the training."""
+    decay = getattr(config.scheduler, "decay_updates", None)
+    if isinstance(decay, int):
+        return decay
+    limits = [config.trainer.max_updates]
+    if config.trainer.max_epochs is not None:
+        limits.append(config.trainer.max_epochs * updates_per_epoch)
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _fusable(parameters: list[nn.Parameter]) -> bool:
+    return all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)

@@ -1,0 +1,79 @@
+"""Validation: loss and perplexity of the references, and BLEU by the search that the final test uses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from seq2seq.data.batch import collate
+from seq2seq.data.corpus import EncodedCorpus, ParallelText
+from seq2seq.data.sampler import sorted_batches
+from seq2seq.evaluation.metrics import corpus_bleu
+from seq2seq.evaluation.translator import Translator, predict
+from seq2seq.models.seq2seq import Seq2Seq
+from seq2seq.options import MetricConfig
+from seq2seq.runtime import Runtime
+from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.training.loss import cross_entropy
+
+Measure = Literal["loss", "perplexity", "bleu"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One validation: loss is the negative log-likelihood a target token, EOS counted, never smoothed."""
+
+    loss: float
+    perplexity: float
+    bleu: float
+
+    def to_minimise(self, measure: Measure) -> float:
+        value: float = getattr(self, measure)
+        return -value if measure == "bleu" else value
+
+    def is_better(self, best: Mapping[str, float], measure: Measure) -> bool:
+        """Whether this is better than `best`; a score that isn't a number never is."""
+        return self.to_minimise(measure) < (-best[measure] if measure == "bleu" else best[measure])
+
+
+class Validator:
+    """Scores a model on the validation set."""
+
+    def __init__(
+        self,
+        text: ParallelText,
+        corpus: EncodedCorpus,
+        translator: Translator,
+        runtime: Runtime,
+        metric: MetricConfig,
+        batch_size: int,
+    ) -> None:
+        self.text, self.corpus, self.translator = text, corpus, translator
+        self.runtime, self.metric, self.batch_size = runtime, metric, batch_size
+
+    def validate(self, model: Seq2Seq) -> Scores:
+        """Loss in the training's precision, BLEU in the final search's."""
+        loss = nll_per_token(model, self.corpus, self.translator.tokenizers, self.runtime, self.batch_size)
+        translations = self.translator.translate(self.text.source, batch_size=self.batch_size)
+        bleu = corpus_bleu([t.text for t in translations], self.text.target, self.metric)
+        return Scores(round(loss, 6), round(math.exp(min(loss, 700)), 4), round(bleu, 4))
+
+
+@torch.inference_mode()
+def nll_per_token(
+    model: Seq2Seq, corpus: EncodedCorpus, tokenizers: TokenizerPair, runtime: Runtime, batch_size: int
+) -> float:
+    """Mean negative log-likelihood of the corpus's target tokens, EOS counted; its exponential is the perplexity."""
+    model.eval()
+    total, tokens = 0.0, 0
+    for rows in sorted_batches(corpus.target_lengths, batch_size):
+        batch = collate(corpus, rows, tokenizers).to(runtime.device)
+        with runtime.autocast():
+            logits, _ = predict(model, batch)
+        total += float(cross_entropy(logits, batch.target_output[batch.target_mask], 0.0).nll)
+        tokens += batch.target_tokens
+    return total / tokens

@@ -1,0 +1,146 @@
+"""The arrows between the parts of the package: who may import whom, and who may know which library."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import seq2seq
+
+PACKAGE = Path(seq2seq.__file__).parent
+SCRIPTS = PACKAGE.parent / "scripts"
+FILES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+BASE = {"errors", "schema", "options", "config"}
+SERVICES = {"runs", "runtime", "progress"}
+# Each part and the parts that it may import, besides itself; a part is a folder, or a file at the root.
+ALLOWED = {
+    "errors": set(),
+    "resources": set(),
+    "arguments": set(),
+    "progress": set(),
+    "schema": {"errors"},
+    "options": {"errors", "schema"},
+    "config": {"errors", "schema", "options"},
+    "runs": {"errors", "config"},
+    "runtime": {"errors", "config", "options"},
+    "text": BASE,
+    "data": BASE | {"text"},
+    "models": {"errors"},
+    "models.build": {"errors", "config", "options", "schema", "models"},
+    "search": set(),
+    "evaluation": BASE | SERVICES | {"search", "models", "models.build", "text", "data"},
+    "training": BASE | SERVICES | {"search", "models", "models.build", "text", "data", "evaluation"},
+    "benchmark": BASE | SERVICES | {"search", "models", "models.build", "text", "data", "evaluation", "training"},
+}
+# Libraries, and the only modules that may know each.
+KNOWN_BY = {
+    "hydra": {"seq2seq.cli"},
+    "omegaconf": {"seq2seq.cli"},
+    "sacrebleu": {"seq2seq.evaluation.metrics"},
+    "sentencepiece": {"seq2seq.text.tokenizer"},
+    "tqdm": {"seq2seq.progress"},
+}
+# What costs no time to import: all that a mistyped option or --help needs.
+WITHOUT_TORCH = {"errors", "resources", "arguments", "progress", "schema", "options", "config"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of all modules that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            assert node.module is not None
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from ([name for name in submodules if name in FILES] or [node.module])
+
+
+def part(module: str) -> str:
+    """seq2seq.models.build -> models.build, which has a rule of its own; seq2seq.models.rnn -> models."""
+    name = module.removeprefix("seq2seq.")
+    return name if name in ALLOWED else name.partition(".")[0]
+
+
+def test_every_part_has_a_rule() -> None:
+    assert {part(module) for module in FILES} == ALLOWED.keys() | {"seq2seq", "cli"}
+
+
+@pytest.mark.parametrize("module", [module for module in FILES if module not in ("seq2seq", "seq2seq.cli")])
+def test_arrows_point_one_way(module: str) -> None:
+    own = part(module)
+    used = {part(name) for name in imports(FILES[module]) if name.partition(".")[0] == "seq2seq"}
+    assert used - {own} - ALLOWED[own] == set()
+
+
+def test_nothing_imports_the_command_line() -> None:
+    assert [module for module in FILES if "seq2seq.cli" in imports(FILES[module])] == ["seq2seq"]
+
+
+def test_the_package_itself_imports_nothing_before_it_is_asked() -> None:
+    tree = ast.parse(FILES["seq2seq"].read_text(encoding="utf-8"))
+    at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert all("seq2seq" not in ast.unparse(node) for node in at_once)
+
+
+def test_all_that_the_package_offers_is_there() -> None:
+    assert all(getattr(seq2seq, name).__name__ == name for name in seq2seq.__all__)
+    with pytest.raises(AttributeError, match="module 'seq2seq' has no attribute 'trian'"):
+        _ = seq2seq.trian
+
+
+@pytest.mark.parametrize("library", KNOWN_BY)
+def test_each_library_is_known_in_one_place(library: str) -> None:
+    knowing = {module for module in FILES if library in {name.partition(".")[0] for name in imports(FILES[module])}}
+    assert knowing == KNOWN_BY[library]
+
+
+def test_models_know_torch_and_nothing_else_from_outside() -> None:
+    outside = {
+        name.partition(".")[0]
+        for module in FILES
+        if module.startswith(("seq2seq.models", "seq2seq.search"))
+        for name in imports(FILES[module])
+    }
+    assert outside - set(sys.stdlib_module_names) <= {"torch", "seq2seq"}
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_TORCH))
+def test_the_quick_parts_know_no_torch(name: str) -> None:
+    used = {module.partition(".")[0] for module in imports(FILES[f"seq2seq.{name}"])}
+    assert "torch" not in used
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_the_library_prints_nothing(module: str) -> None:
+    calls = [
+        node for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+    ]
+    assert [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"] == []
+
+
+@pytest.mark.parametrize("command", ["train", "translate", "evaluate", "benchmark"])
+def test_help_does_not_wait_for_torch(command: str, tmp_path: Path) -> None:
+    program = (
+        "import runpy, sys, seq2seq\n"
+        "assert not {'torch', 'hydra'} & sys.modules.keys()\n"
+        f"sys.argv = ['{command}.py', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(SCRIPTS / f'{command}.py')!r}, run_name='__main__')\n"
+        "finally:\n"
+        "    assert 'hydra' in sys.modules\n"
+        "    assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "key=value" in done.stdout
+    assert list(tmp_path.iterdir()) == []

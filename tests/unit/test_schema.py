@@ -1,0 +1,163 @@
+"""Plain data into dataclasses: what fits, what doesn't, and in which words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+
+from seq2seq.schema import COMPONENTS, Faults, component, describe, did_you_mean, parse, parse_component
+
+
+@dataclass(frozen=True)
+class Inner:
+    size: int = field(default=1, metadata={"low": 1, "high": None})
+    rate: float = field(default=0.5, metadata={"low": 0.0, "high": 1.0})
+
+
+@dataclass(frozen=True)
+class Outer:
+    flag: bool = False
+    name: str = "x"
+    maybe: int | None = None
+    mode: Literal["auto", "fast"] = "auto"
+    either: int | Literal["auto"] = field(default="auto", metadata={"low": 1, "high": None})
+    many: list[float] = field(default_factory=list)
+    named: str | dict[str, str] | None = None
+    inner: Inner = field(default_factory=Inner)
+
+
+def faults_of(plain: object) -> list[str]:
+    faults = Faults()
+    assert (parse(Outer, plain, faults) is None) == bool(faults)
+    return faults
+
+
+def parsed(**plain: Any) -> Outer:
+    faults = Faults()
+    outer = parse(Outer, plain, faults)
+    assert faults == []
+    assert outer is not None
+    return outer
+
+
+def test_what_is_not_named_keeps_its_default() -> None:
+    assert parsed() == Outer()
+
+
+def test_values_of_the_right_type_arrive_unchanged() -> None:
+    outer = parsed(flag=True, name="", maybe=3, mode="fast", either=7, named={"a": "b"}, inner={"size": 4})
+    assert outer == Outer(True, "", 3, "fast", 7, [], {"a": "b"}, Inner(4, 0.5))
+
+
+def test_whole_numbers_become_floats_where_a_float_is_meant() -> None:
+    outer = parsed(many=[1, 2.5], inner={"rate": 1})
+    assert outer.many == [1, 2.5]
+    assert isinstance(outer.inner.rate, float)
+
+
+def test_names_that_yaml_takes_for_numbers_are_text() -> None:
+    assert parsed(named={2016: "a"}).named == {"2016": "a"}
+
+
+def test_instances_pass() -> None:
+    assert parsed(inner=Inner(9)).inner == Inner(9)
+    outer = Outer()
+    assert parse(Outer, outer, Faults()) is outer
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"flag": 1}, "flag=1 is not allowed: it must be true or false"),
+        ({"flag": "true"}, "flag=true is not allowed: it must be true or false"),
+        ({"name": 3}, "name=3 is not allowed: it must be text"),
+        ({"maybe": True}, "maybe=true is not allowed: it must be a whole number or null"),
+        ({"maybe": 1.5}, "maybe=1.5 is not allowed: it must be a whole number or null"),
+        ({"mode": "slow"}, "mode=slow is not allowed: it must be one of auto, fast"),
+        ({"mode": None}, "mode=null is not allowed: it must be one of auto, fast"),
+        ({"either": "many"}, "either=many is not allowed: it must be a whole number or auto"),
+        ({"either": 0}, "either=0 is not allowed: it must be at least 1"),
+        ({"many": [1, "a"]}, "many=[1, 'a'] is not allowed: it must be a list"),
+        ({"named": {"a": 1}}, "named={'a': 1} is not allowed: it must be text or a mapping or null"),
+        ({"inner": 3}, "inner must be a mapping of options, not 3"),
+        ({"inner": {"size": 0}}, "inner.size=0 is not allowed: it must be at least 1"),
+        ({"inner": {"rate": 1.01}}, "inner.rate=1.01 is not allowed: it must be from 0.0 to 1.0"),
+        ({"inner": {"rate": math.nan}}, "inner.rate=nan is not allowed: it must be from 0.0 to 1.0"),
+        ({"inner": {"rate": math.inf}}, "inner.rate=inf is not allowed: it must be from 0.0 to 1.0"),
+        ({"inner": {"rates": 1}}, "unknown option inner.rates: did you mean inner.rate?"),
+        ({"innner": {}}, "unknown option innner: did you mean inner?"),
+        ({7: 1}, "unknown option 7; allowed are flag, name, maybe, mode, either, many, named, inner"),
+    ],
+)
+def test_each_fault_names_key_value_and_what_is_allowed(plain: dict[Any, Any], message: str) -> None:
+    assert faults_of(plain) == [message]
+
+
+def test_all_faults_are_found_in_one_pass() -> None:
+    found = faults_of({"flag": 1, "nam": "x", "inner": {"size": 0, "rate": "x", "sise": 1}})
+    assert found == [
+        "flag=1 is not allowed: it must be true or false",
+        "unknown option nam: did you mean name?",
+        "inner.size=0 is not allowed: it must be at least 1",
+        "inner.rate=x is not allowed: it must be a number",
+        "unknown option inner.sise: did you mean inner.size?",
+    ]
+
+
+def test_only_mappings_are_configs() -> None:
+    assert faults_of([1]) == ["the config must be a mapping of options, not [1]"]
+
+
+def test_suggestions_are_near_or_all() -> None:
+    assert did_you_mean("hiden_size", ["hidden_size", "dropout"]) == ": did you mean hidden_size?"
+    assert did_you_mean("zzz", ["hidden_size", "dropout"]) == "; allowed are hidden_size, dropout"
+    assert did_you_mean("zzz", []) == ""
+
+
+def test_types_in_words() -> None:
+    assert describe(int | None) == "a whole number or null"
+    assert describe(str | list[str]) == "text or a list"
+    assert describe(Literal["a", None]) == "one of a, null"
+
+
+@pytest.fixture
+def shape(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
+    """A group `shape` with one component, `round`."""
+    monkeypatch.setitem(COMPONENTS, "shape", {})
+
+    @component("shape", "round")
+    @dataclass(frozen=True)
+    class Round:
+        name: str = "round"
+        radius: float = 1.0
+
+    return Round
+
+
+def test_components_are_chosen_by_name(shape: type[Any]) -> None:
+    faults = Faults()
+    assert parse_component("shape", "round", faults) == shape()
+    assert parse_component("shape", {"name": "round", "radius": 2}, faults) == shape(radius=2.0)
+    assert parse_component("shape", shape(radius=3.0), faults) == shape(radius=3.0)
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ("rond", "unknown shape=rond: did you mean round?"),
+        ("square", "unknown shape=square; allowed are round"),
+        ({"radius": 1}, "shape must be a name or a mapping with a name, not {'radius': 1}"),
+        (None, "shape must be a name or a mapping with a name, not None"),
+        ({"name": ["round"]}, "unknown shape=['round']: did you mean round?"),
+        ({"name": "round", "raduis": 1}, "unknown option shape.raduis: did you mean shape.radius?"),
+    ],
+)
+@pytest.mark.usefixtures("shape")
+def test_faults_of_components(plain: object, message: str) -> None:
+    faults = Faults()
+    assert parse_component("shape", plain, faults) is None
+    assert faults == [message]
