@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +28,7 @@ from seq2seq.resources import shipped
 from seq2seq.schema import COMPONENTS, did_you_mean
 
 LOGGER = logging.getLogger("seq2seq")
+WITH_COMPONENTS = ("train", "benchmark")  # the commands whose configs are made of groups
 
 
 def train() -> None:
@@ -57,7 +60,7 @@ def compose(overrides: Iterable[str] = (), command: str = "train") -> Config:
     _setup()
     with hydra.initialize_config_dir(str(shipped("configs")), version_base="1.3"):
         try:
-            composed = hydra.compose(command, prepare(overrides, _groups()))
+            composed = hydra.compose(command, prepare(overrides, _groups(command)))
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_reworded(error)) from error
         return Config.from_dict(_plain(composed))
@@ -100,20 +103,29 @@ def _main(command: str, job: Callable[[dict[str, Any]], str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors on instead of printing and exiting
     log_to_terminal()
     sweep = Sweep()
+    failures: list[BaseException] = []
 
     def task(config: DictConfig) -> None:
-        plain = _plain(config)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            sweep.run(job, plain)
-        else:
-            job(plain)
+        try:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                sweep.run(job, _plain(config))
+            else:
+                job(_plain(config))
+        except (Seq2SeqError, OmegaConfBaseException, BrokenPipeError) as error:
+            failures.append(error)  # raised again below: what leaves a job, Hydra reports in its own words
 
     try:
         if command != "train" and {"-m", "--multirun"} & set(sys.argv):
             raise ConfigError("only train.py can sweep (-m)")
         _setup()
-        sys.argv[1:] = prepare(sys.argv[1:], _groups())
-        hydra.main(version_base="1.3", config_path=str(shipped("configs")), config_name=command)(task)()
+        folder = str(shipped("configs")) if command in WITH_COMPONENTS else None
+        if folder is None:
+            _store(command)
+        sys.argv[1:] = prepare(sys.argv[1:], _groups(command))
+        sweep.keys = _swept(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=folder, config_name=command)(task)()
+        if failures:
+            raise failures[0]
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_reworded(error))
     except Seq2SeqError as error:
@@ -132,14 +144,16 @@ class Sweep:
     """The jobs of `-m`: one that fails says so and lets the others run."""
 
     def __init__(self) -> None:
+        self.keys: set[str] = set()  # the options that are swept over
         self.lines: list[str] = []
 
     def run(self, job: Callable[[dict[str, Any]], str], plain: dict[str, Any]) -> None:
         settings = HydraConfig.get()
-        name = settings.job.override_dirname.replace("++", "").replace("/", "_")
+        words = [word.lstrip("+") for word in settings.overrides.task]
+        name = ",".join(word for word in words if word.partition("=")[0] in self.keys).replace("/", "_")
         if not 0 < len(name) < 150:
             name = f"job {settings.job.num}"
-        parent = Path(plain["run"] or settings.sweep.dir)
+        parent = Path(settings.sweep.dir)
         LOGGER.info("sweep, job %s: %s", settings.job.num, name)
         try:
             self.lines.append(job({**plain, "run": str(parent / name)}))
@@ -155,6 +169,9 @@ class Sweep:
 def _setup() -> None:
     """What composing needs: where shipped files are, and the components that plugins and scripts have registered."""
     OmegaConf.register_new_resolver("shipped", lambda name: str(shipped(name)), replace=True)
+    OmegaConf.register_new_resolver(
+        "sweep_folder", lambda run: run or time.strftime("runs/sweeps/%Y%m%d-%H%M%S"), use_cache=True, replace=True
+    )
     load_plugins()
     for group, components in COMPONENTS.items():
         for name, options in components.items():
@@ -162,7 +179,25 @@ def _setup() -> None:
                 ConfigStore.instance().store(group=group, name=name, node={**asdict(options()), "name": name})
 
 
-def _groups() -> list[str]:
+def _store(command: str) -> None:
+    """Gives Hydra this command's config without the folder it lies in.
+
+    The folder's component groups would take names from options: `attention` of translate.py is true or false.
+    """
+    for group in (None, "hydra/help"):
+        file = shipped("configs") / (group or "") / f"{command}.yaml"
+        ConfigStore.instance().store(group=group, name=command, node=OmegaConf.load(file))
+
+
+def _swept(words: Iterable[str]) -> set[str]:
+    """The keys that have several values: `seed` of `seed=1,2`."""
+    overrides = OverridesParser.create().parse_overrides([w for w in words if "=" in w and not w.startswith("-")])
+    return {override.key_or_group for override in overrides if override.is_sweep_override()}
+
+
+def _groups(command: str) -> list[str]:
+    if command not in WITH_COMPONENTS:
+        return ["hydra"]
     return [path.name for path in shipped("configs").iterdir() if path.is_dir()]
 
 

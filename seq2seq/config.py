@@ -171,6 +171,12 @@ def _impossible(config: Config) -> list[str]:
         and not (trainer.max_updates or trainer.max_epochs)
     ):
         faults.append("scheduler=cosine needs scheduler.decay_updates where neither max_updates nor max_epochs is set")
+    for name in config.data.tests():
+        if name in ("train", "valid") or not re.fullmatch(r"\w[\w .+-]{0,99}", name):
+            faults.append(
+                f"data.test: {name!r} can't be a test set's name, which names its files in translations/: use letters, "
+                "digits, '_', '-', '+', '.' and spaces, and neither train nor valid"
+            )
     return faults + search_faults(config.search)
 
 

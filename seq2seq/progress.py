@@ -96,7 +96,7 @@ class LogFile:
 
     def write_to(self, path: Path) -> None:
         """From now on into this file, after all that waited."""
-        self._file = logging.FileHandler(path, encoding="utf-8")
+        self._file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         self._waiting.setTarget(self._file)
         self._waiting.flush()

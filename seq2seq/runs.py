@@ -53,9 +53,9 @@ class RunFolder:
     @staticmethod
     def refuse_existing(path: Path) -> None:
         """ConfigError where `path` holds a run already: nothing is overwritten."""
-        if (path / "config.json").exists():
+        if os.path.exists(path / "config.json"):  # unlike Path.exists, false for names that can't be
             raise ConfigError(f"run={path} already holds a run; name another folder, or delete this one")
-        if path.exists() and not path.is_dir():
+        if os.path.exists(path) and not path.is_dir():
             raise ConfigError(f"run={path} is a file; name a folder")
 
     @classmethod
@@ -89,7 +89,10 @@ class RunFolder:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-        write_atomically(self.path / name, lambda file: file.write_text(text, encoding="utf-8"))
+        # a file name that isn't UTF-8 has lone surrogates, which JSON can spell as \udcXX
+        write_atomically(
+            self.path / name, lambda file: file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        )
 
     def write_lines(self, name: str, lines: list[str]) -> None:
         text = "".join(f"{line}\n" for line in lines)
@@ -143,7 +146,8 @@ class RunFolder:
         except FileNotFoundError as error:
             raise CheckpointError(f"{file} is missing, though {which}.json names it") from error
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise CheckpointError(f"{file} can't be read as weights: {str(error).splitlines()[0]}") from error
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise CheckpointError(f"{file} can't be read as weights: {reason}") from error
         fit(model, weights, str(file))
 
     def _weights(self, update: int) -> Path:
@@ -179,17 +183,21 @@ def digest(model: nn.Module) -> str:
     total = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a name beside `path`, syncs what it wrote, and renames it into place."""
     temporary = path.with_name(f".{path.name}.partial")
-    write(temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _read_json(path: Path) -> dict[str, Any]:

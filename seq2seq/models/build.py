@@ -18,6 +18,10 @@ from seq2seq.models.scores import AdditiveScore, DotScore, GeneralScore, Score
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.schema import COMPONENTS
 
+# Of all starts tried, from 0.06 to 1, this learns fastest: large enough for the RNNs to see the words, and small enough
+# for the same matrix to be the output layer.
+EMBEDDING_STD = 0.25
+
 F = TypeVar("F", bound=Callable[[Any, int, int], Score])
 
 # attention=NAME -> its score, built from its options, the size of the query and the size of the memory
@@ -69,7 +73,7 @@ def build_model(config: Config, source_vocab_size: int, target_vocab_size: int) 
     if config.tied != "none":
         output.weight = target_embedding.weight
     encoder = config.encoder
-    return Seq2Seq(
+    model = Seq2Seq(
         source_embedding,
         target_embedding,
         RecurrentEncoder(
@@ -85,6 +89,8 @@ def build_model(config: Config, source_vocab_size: int, target_vocab_size: int) 
         output,
         config.decoder.dropout,
     )
+    _glorot(model)
+    return model
 
 
 def _decoder(config: Config) -> Decoder:
@@ -111,9 +117,22 @@ def _decoder(config: Config) -> Decoder:
     return LuongDecoder(rnn(), attention, readout(memory_size + hidden_size))
 
 
+def _glorot(model: Seq2Seq) -> None:
+    """Glorot weights (Glorot & Bengio 2010) and zero biases in the dense layers between the RNNs.
+
+    torch's own smaller start leaves attention uniform for longer.
+    """
+    for part in (model.bridge, model.decoder.attention, model.decoder.readout):
+        for module in () if part is None else part.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+
 def _embedding(vocab_size: int, size: int) -> nn.Embedding:
     embedding = nn.Embedding(vocab_size, size)
-    nn.init.normal_(embedding.weight, std=size**-0.5)
+    nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
     return embedding
 
 

@@ -40,6 +40,7 @@ class Decoder(nn.Module):
     """Embedded target tokens to features for the output layer."""
 
     attention: Attention | None
+    readout: Readout
 
     def start(self, first: RNNState) -> DecoderState:
         """The state before the first step, from the bridge's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -65,8 +64,6 @@ class Seq2Seq(nn.Module):
         self.source_embedding, self.target_embedding = source_embedding, target_embedding
         self.encoder, self.bridge, self.decoder, self.output = encoder, bridge, decoder, output
         self.dropout = Dropout(dropout)
-        # Embeddings that are also the output layer are small; the RNN wants inputs of about 1 (Vaswani et al. 2017).
-        self.scale = math.sqrt(source_embedding.embedding_dim)
 
     def forward(self, source: Tensor, source_lengths: Tensor, target_input: Tensor, target_mask: Tensor) -> Prediction:
         """Teacher forcing: logits of every real target token given all before it.
@@ -78,7 +75,7 @@ class Seq2Seq(nn.Module):
             target_mask: (B, T), True at real tokens.
         """
         first, memory = self._encode(source, source_lengths)
-        embedded = self.dropout(self.target_embedding(target_input) * self.scale)  # (B, T, E)
+        embedded = self.dropout(self.target_embedding(target_input))  # (B, T, E)
         decoded = self.decoder(embedded, self.decoder.start(first), memory)
         return Prediction(self.output(decoded.features[target_mask]), decoded.weights)
 
@@ -90,12 +87,12 @@ class Seq2Seq(nn.Module):
 
     def step(self, tokens: Tensor, state: SearchState) -> Step:
         """The last tokens (R,) to the logits of the next ones."""
-        embedded = self.dropout(self.target_embedding(tokens) * self.scale)  # (R, E)
+        embedded = self.dropout(self.target_embedding(tokens))  # (R, E)
         features, weights, decoder = self.decoder.step(embedded, state.decoder, state.memory)
         return Step(self.output(features), weights, state._replace(decoder=decoder))
 
     def _encode(self, source: Tensor, lengths: Tensor) -> tuple[RNNState, Memory | None]:
-        encoded = self.encoder(self.source_embedding(source) * self.scale, lengths)
+        encoded = self.encoder(self.source_embedding(source), lengths)
         attention = self.decoder.attention
         memory = None if attention is None else attention.prepare(encoded)
         return self.bridge(encoded.final), memory

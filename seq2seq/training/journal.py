@@ -19,7 +19,7 @@ class Journal:
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard.writer import SummaryWriter  # only here: its import takes a second
 
-            self._writer = SummaryWriter(str(folder.tensorboard))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder.tensorboard))
 
     def write(self, kind: Literal["train", "valid"], update: int, epoch: float, numbers: Mapping[str, float]) -> None:
         """The numbers of this update."""

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import logging
 import os
 import queue
 import shutil
@@ -66,6 +67,19 @@ def script(name: str, *words: str, cwd: Path, stdin: bytes = b"") -> Done:
         [sys.executable, str(SCRIPTS / f"{name}.py"), *words], cwd=cwd, input=stdin, capture_output=True, timeout=120
     )
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture(autouse=True)
+def _state_of_the_process() -> Iterator[None]:
+    """Runs in this process change its logger and torch's settings; the next test finds them as they were."""
+    logger = logging.getLogger("seq2seq")
+    handlers, propagate, level = list(logger.handlers), logger.propagate, logger.level
+    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    yield
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(products)
 
 
 @pytest.fixture

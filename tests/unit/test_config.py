@@ -352,14 +352,12 @@ def options(path: Path) -> Iterator[tuple[int, str, bool]]:
     for number, line in enumerate(lines, 1):
         if line and not line.startswith((" ", "#")):
             block = line.partition(":")[0]
-        match = re.match(r" *(\w+):", line)
+        match = re.match(r" *(\w+): +[^ #]", line)
         if match and block not in ("defaults", "hydra"):
             explained = " #" in line or lines[number - 2].lstrip().startswith("#")
             yield number, match[1], explained
 
 
-# A choice's own name is explained by the line at the head of its file.
-# Components spell out only what isn't the same in all of them.
 @pytest.mark.parametrize(
     "path",
     [p for p in sorted(CONFIGS.rglob("*.yaml")) if p.parts[-2] not in ("help", "experiment") and p.stem != "tiny"],

@@ -182,7 +182,7 @@ class Malicious:
 def test_code_in_a_checkpoint_is_refused_and_not_run(saved: RunFolder, tmp_path: Path, protocol: str) -> None:
     file, target = weights_file(saved), tmp_path / "executed"
     if protocol == "pickle":
-        file.write_bytes(pickle.dumps(Malicious(target)))
+        file.write_bytes(pickle.dumps(Malicious(target), protocol=2))
     else:
         torch.save({"weight": Malicious(target)}, file)
     with pytest.raises(CheckpointError, match=f"^{re.escape(str(file))} can't be read as weights: "):

@@ -1,4 +1,5 @@
 import logging
+import math
 import random
 from itertools import product
 
@@ -11,6 +12,8 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.translator import Translator, model_for, override
 from seq2seq.options import RuntimeConfig
 from seq2seq.runtime import Runtime
+from seq2seq.search.beam import SearchOptions, beam_search
+from seq2seq.search.protocol import SpecialIds
 from seq2seq.text.tokenizer import TokenizerPair
 
 SUBJECTS = [
@@ -164,6 +167,24 @@ def test_n_best_is_sorted_unique_and_begins_with_the_best(translator):
             assert hypothesis.attention is None
 
 
+def test_n_best_are_the_best_of_all_that_the_beam_can_find(translator):
+    """Also those beyond the first, found after the search of one translation alone would have stopped."""
+    tokenizers, target = translator.tokenizers, translator.tokenizers.target
+    special = SpecialIds(target.bos_id, target.eos_id, (target.pad_id, target.bos_id, target.unk_id))
+    options = SearchOptions(beam_size=6, n_best=6)
+    for line, translation in zip(LINES, having(translator, beam_size=6, n_best=4).translate(LINES), strict=True):
+        ids = [*tokenizers.source.encode(line), tokenizers.source.eos_id]
+        source, length = torch.tensor([ids]), torch.tensor([len(ids)])
+        limit = torch.tensor([math.ceil(1.5 * (len(ids) - 1) + 5) + 1])
+        (found,) = beam_search(translator.model, source, length, limit, options, special)
+        expected = {}
+        for hypothesis in found:
+            expected.setdefault(target.decode(hypothesis.tokens), hypothesis.score)
+        assert [hypothesis.text for hypothesis in translation.hypotheses] == list(expected)[:4]
+        scores = [hypothesis.score for hypothesis in translation.hypotheses]
+        assert scores == pytest.approx(list(expected.values())[:4], abs=1e-4)
+
+
 @pytest.mark.parametrize("search", [{"beam_size": 8, "n_best": 8}, {"sample": True, "n_best": 8}], ids=str)
 def test_of_hypotheses_with_one_text_the_best_is_kept(words, search, monkeypatch):
     translator, decode = having(words, **search), words.tokenizers.target.decode
@@ -299,6 +320,22 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(translator):
         scores = [hypothesis.score for hypothesis in translation.hypotheses]
         assert scores == sorted(scores, reverse=True)
         assert len({hypothesis.text for hypothesis in translation.hypotheses}) == len(scores)
+
+
+def test_lines_draw_numbers_of_their_own(words):
+    """Where all lines have the same distribution, the samples of equal lines are equal, and of others are not."""
+    output = words.model.output
+    weights, bias = output.weight.detach().clone(), output.bias.detach().clone()
+    with torch.no_grad():
+        output.weight.zero_()
+        output.bias[words.tokenizers.target.eos_id] = -50
+        try:
+            texts = [translation.text for translation in having(words, sample=True, max_length=7).translate(LINES)]
+        finally:
+            output.weight.copy_(weights)
+            output.bias.copy_(bias)
+    assert len(set(texts)) == len(set(LINES))
+    assert dict(zip(LINES, texts, strict=True)) == dict(zip(LINES[::-1], texts[::-1], strict=True))
 
 
 @pytest.mark.parametrize("byte", ["<0x0A>", "<0x0D>"])
