@@ -25,11 +25,10 @@ from seq2seq.models.build import build_model
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import Auto, RuntimeConfig, number
 from seq2seq.progress import Progress
-from seq2seq.runs import RunFolder, write_atomically
+from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime, seed_everything, versions
 from seq2seq.search.beam import SearchOptions, beam_search
 from seq2seq.search.protocol import SpecialIds
-from seq2seq.text.tokenizer import TokenizerPair
 from seq2seq.training.updater import Updater
 
 BOS, EOS, PAD, FIRST_WORD = 1, 2, 3, 4  # ids of synthetic sentences, as our SentencePiece models have them
@@ -118,7 +117,7 @@ def benchmark(options: BenchmarkConfig) -> dict[str, Any]:
     if output is not None:
         text = json.dumps(results, indent=2) + "\n"
         try:
-            write_atomically(Path(output), lambda file: file.write_text(text, encoding="utf-8"))
+            Path(output).write_text(text, encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"output={output}: {error.strerror}") from error
     return results
@@ -234,8 +233,8 @@ def _translation(
 ) -> dict[str, dict[str, float]]:
     """Sentences a second for each beam size, from ids to ids."""
     model = material.model.eval()
-    pair = None if material.translator is None else material.translator.tokenizers
-    special = _special(pair)
+    translator = material.translator
+    special = SpecialIds(BOS, EOS, [0, BOS, PAD]) if translator is None else translator.special
     speeds = {}
     for beam_size in measure.beams:
         seconds = []
@@ -246,8 +245,8 @@ def _translation(
             for batch in batches:
                 limits = batch.target_lengths
                 if not material.forced:
-                    assert material.translator is not None
-                    limits = material.translator.limit.limits(batch.source_lengths - 1, config.search.max_length)
+                    assert translator is not None
+                    limits = translator.limit.limits(batch.source_lengths - 1, config.search.max_length)
                 options = SearchOptions(
                     beam_size=beam_size,
                     length_penalty=config.search.length_penalty,
@@ -262,15 +261,6 @@ def _translation(
         sentences = sum(len(batch.source) for batch in material.translation)
         speeds[f"beam_{beam_size}"] = {"sentences_per_second": round(sentences / statistics.median(seconds), 2)}
     return speeds
-
-
-def _special(pair: TokenizerPair | None) -> SpecialIds:
-    if pair is None:
-        return SpecialIds(BOS, EOS, [0, BOS, PAD])
-    target = pair.target
-    return SpecialIds(
-        target.bos_id, target.eos_id, sorted({target.unk_id, target.bos_id, target.pad_id} - {target.eos_id})
-    )
 
 
 def _flops_per_target_token(model: Seq2Seq, batch: Batch, runtime: Runtime) -> float:

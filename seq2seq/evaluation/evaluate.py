@@ -18,7 +18,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.metrics import score_texts
 from seq2seq.evaluation.translator import Translator
 from seq2seq.options import MetricConfig, RuntimeConfig, number
-from seq2seq.runs import RunFolder, write_atomically
+from seq2seq.runs import RunFolder
 from seq2seq.runtime import versions
 
 LOGGER = logging.getLogger("seq2seq")
@@ -71,11 +71,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     scores = _of_text(config, references) if config.run is None else _of_model(config, references)
     scores["versions"] = versions()
     if config.output is not None:
-        text = json.dumps(scores, ensure_ascii=False, indent=2) + "\n"
-        try:
-            write_atomically(Path(config.output), lambda file: file.write_text(text, encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"output={config.output}: {error.strerror}") from error
+        _write("output", config.output, json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
     return scores
 
 
@@ -115,8 +111,7 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
     seconds = time.monotonic() - start
     hypotheses = [translation.text for translation in translations]
     if config.hypothesis is not None:
-        text = "".join(f"{line}\n" for line in hypotheses)
-        write_atomically(Path(config.hypothesis), lambda file: file.write_text(text, encoding="utf-8", newline=""))
+        _write("hypothesis", config.hypothesis, "".join(f"{line}\n" for line in hypotheses))
 
     pairs = translator.score(sources, references[0], batch_size=config.batch_size)
     loss = -sum(pair.log_prob for pair in pairs) / sum(len(pair.token_log_probs) for pair in pairs)
@@ -130,6 +125,13 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
         "search": dataclasses.asdict(translator.search),
         "metric": dataclasses.asdict(metric),
     }
+
+
+def _write(option: str, name: str, text: str) -> None:
+    try:
+        Path(name).write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise ConfigError(f"{option}={name}: {error.strerror}") from error
 
 
 def _metric(config: EvaluateConfig, default: MetricConfig) -> MetricConfig:

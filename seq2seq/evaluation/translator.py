@@ -97,6 +97,9 @@ class Translator:
     ) -> None:
         self.model, self.tokenizers, self.limit = model, tokenizers, limit
         self.search, self.runtime = search, runtime
+        target = tokenizers.target
+        never = {target.pad_id, target.bos_id, target.unk_id} - {target.eos_id}
+        self.special = SpecialIds(target.bos_id, target.eos_id, sorted(never))
 
     @classmethod
     def load(
@@ -171,7 +174,7 @@ class Translator:
     def score(
         self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64, attention: bool = False
     ) -> list[ScoredPair]:
-        """The model's log-probability of each target given its source.
+        """The model's log-probability of each target given its whole source, however long.
 
         Raises:
             DataError: sides of unequal length.
@@ -191,11 +194,9 @@ class Translator:
     def _search(
         self, sources: list[list[int]], prefixes: list[list[int]] | None, lines: list[str], attention: bool
     ) -> list[list[Found]]:
-        options, target = self.search, self.tokenizers.target
+        options = self.search
         ids, lengths = source_batch(sources, self.tokenizers.source.eos_id, self.tokenizers.source.pad_id)
         limits = self.limit.limits(lengths - 1, options.max_length)
-        suppressed = {target.pad_id, target.bos_id, target.unk_id} - {target.eos_id}
-        special = SpecialIds(target.bos_id, target.eos_id, sorted(suppressed))
         shared: dict[str, Any] = {
             "length_penalty": options.length_penalty,
             "length_alpha": options.length_alpha,
@@ -214,11 +215,11 @@ class Translator:
                     **shared,
                 )
                 seeds = [_line_seed(options.seed, line) for line in lines]
-                return sampling.sample(self.model, ids, lengths, limits, sampled, special, seeds, prefixes)
+                return sampling.sample(self.model, ids, lengths, limits, sampled, self.special, seeds, prefixes)
             # Texts may coincide, so that an n-best list is picked from all that the beam can find.
             n_best = 1 if options.n_best == 1 else options.beam_size
             searched = beam.SearchOptions(beam_size=options.beam_size, n_best=n_best, **shared)
-            return beam.beam_search(self.model, ids, lengths, limits, searched, special, prefixes)
+            return beam.beam_search(self.model, ids, lengths, limits, searched, self.special, prefixes)
 
     @torch.inference_mode()
     def _score(self, corpus: EncodedCorpus, places: list[int], attention: bool) -> list[ScoredPair]:

@@ -12,8 +12,9 @@ class Bridge(nn.Module):
     """s_0 = tanh(W h_final) for every layer and part of the decoder's state (Bahdanau et al. 2015, A.2.2, with both
     directions of the encoder instead of the backward one alone).
 
-    Decoder layer l reads the encoder's layer l, or its top layer where the encoder has fewer. An LSTM's first cell is
-    mapped from the encoder's cell, or from its hidden state where the encoder has none.
+    Top layer reads top layer: where the encoder has more layers, the decoder's read its upper ones; where it has fewer,
+    the decoder's upper ones all read its top. An LSTM's first cell is mapped from the encoder's cell, or from its hidden
+    state where the encoder has none.
     """
 
     def __init__(self, encoder_size: int, decoder_size: int, num_layers: int, with_cell: bool) -> None:
@@ -31,5 +32,6 @@ class Bridge(nn.Module):
 
 def _map(layers: nn.ModuleList, final: Tensor) -> Tensor:
     top = final.shape[0] - 1
+    skipped = max(0, final.shape[0] - len(layers))  # of the encoder's layers, the lowest
     # In float32, as states are kept, whatever autocast made of the product.
-    return torch.stack([torch.tanh(linear(final[min(i, top)]).float()) for i, linear in enumerate(layers)])
+    return torch.stack([torch.tanh(linear(final[min(i + skipped, top)]).float()) for i, linear in enumerate(layers)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shlex
 import subprocess
 import time
 from dataclasses import dataclass
@@ -124,7 +125,8 @@ def _train(config: Config, texts: Texts, corpora: Corpora, model: Seq2Seq, folde
         "git_commit": _git_commit(),
     }
     folder.write_json("results.json", results)
-    LOGGER.info("run folder: %s\ntranslate with: seq2seq-translate run=%s < input > output", folder.path, folder.path)
+    LOGGER.info("run folder: %s", folder.path)
+    LOGGER.info("translate with: seq2seq-translate %s < input > output", shlex.quote(f"run={folder.path}"))
     return Run(folder.path, results)
 
 

@@ -71,6 +71,8 @@ def make(tokenizer, cell, attention):
             for parameter in model.parameters():
                 parameter.mul_(1.5)
             model.output.weight.mul_(2)
+            for embedding in (model.source_embedding, model.target_embedding):
+                embedding.weight.normal_()
             for i, piece in enumerate(tokenizers.target.pieces(range(tokenizers.target.vocab_size))):
                 if piece.startswith("<0x"):
                     model.output.bias[i] = -12

@@ -74,6 +74,8 @@ def build_variant(variant, bidirectional=True, seed=0):
             for parameter in model.parameters():
                 parameter.mul_(1.5).add_(0.3 * torch.randn_like(parameter))
             model.output.weight.mul_(2)
+            for embedding in (model.source_embedding, model.target_embedding):
+                embedding.weight.normal_()
     return model
 
 

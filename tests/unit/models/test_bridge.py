@@ -41,8 +41,11 @@ def expected_layer(linear, final):
 
 @pytest.mark.parametrize("with_cell", [False, True])
 @pytest.mark.parametrize("encoder_has_cell", [False, True])
-@pytest.mark.parametrize(("encoder_layers", "decoder_layers"), [(1, 1), (1, 3), (2, 3), (3, 2)])
-def test_each_layer_is_tanh_of_its_own_map(tensors, with_cell, encoder_has_cell, encoder_layers, decoder_layers):
+@pytest.mark.parametrize(
+    ("encoder_layers", "decoder_layers", "reads"),  # the encoder's layer that each layer of the decoder reads
+    [(1, 1, [0]), (1, 3, [0, 0, 0]), (2, 3, [0, 1, 1]), (3, 2, [1, 2]), (2, 1, [1])],
+)
+def test_each_layer_is_tanh_of_its_own_map(tensors, with_cell, encoder_has_cell, encoder_layers, decoder_layers, reads):
     torch.manual_seed(0)
     bridge, draw = Bridge(6, 4, decoder_layers, with_cell), tensors(1)
     final = RNNState(draw(encoder_layers, 3, 6), draw(encoder_layers, 3, 6) if encoder_has_cell else None)
@@ -53,7 +56,7 @@ def test_each_layer_is_tanh_of_its_own_map(tensors, with_cell, encoder_has_cell,
         parts.append((first.cell, final.cell if encoder_has_cell else final.hidden, bridge.cell))
     for mapped, given, linears in parts:
         for layer in range(decoder_layers):
-            source = given[layer if layer < encoder_layers else encoder_layers - 1]
+            source = given[reads[layer]]
             torch.testing.assert_close(
                 mapped[layer].double(), expected_layer(linears[layer], source), atol=1e-6, rtol=0
             )
