@@ -12,9 +12,9 @@ class Bridge(nn.Module):
     """s_0 = tanh(W h_final) for every layer and part of the decoder's state (Bahdanau et al. 2015, A.2.2, with both
     directions of the encoder instead of the backward one alone).
 
-    Top layer reads top layer: where the encoder has more layers, the decoder's read its upper ones; where it has fewer,
-    the decoder's upper ones all read its top. An LSTM's first cell is mapped from the encoder's cell, or from its hidden
-    state where the encoder has none.
+    Top layer reads top layer: where the encoder has more layers, the decoder's read its upper ones; where it has
+    fewer, the decoder's upper ones all read its top. An LSTM's first cell is mapped from the encoder's cell, or from
+    its hidden state where the encoder has none.
     """
 
     def __init__(self, encoder_size: int, decoder_size: int, num_layers: int, with_cell: bool) -> None:
