@@ -69,7 +69,7 @@ def translate(config: TranslateConfig) -> None:
             LOGGER.info("type a line and press return; control-D ends")
         elif translator.runtime.precision != "fp32":
             LOGGER.warning(
-                "precision=%s: about 60 lines of 1,000 change, and a line may depend on those beside it (README, Precision)",
+                "precision=%s: about 60 of 1,000 lines change, and neighbours change them (README, Precision)",
                 translator.runtime.precision,
             )
         as_json = config.attention or translator.search.n_best > 1 or config.input_format == "json"
