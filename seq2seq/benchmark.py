@@ -20,10 +20,11 @@ from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.prepare import encode_texts, read_texts
 from seq2seq.data.sampler import BatchSampler, sorted_batches
 from seq2seq.errors import ConfigError
+from seq2seq.evaluation.evaluate import write_output
 from seq2seq.evaluation.translator import Translator, predict
 from seq2seq.models.build import build_model
 from seq2seq.models.seq2seq import Seq2Seq
-from seq2seq.options import Auto, RuntimeConfig, number
+from seq2seq.options import Precision, RuntimeConfig, number
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime, seed_everything, versions
@@ -46,7 +47,7 @@ class MeasureConfig:
     repeats: int = number(3, 1)
     sentences: int = number(256, 1)
     beams: list[int] = field(default_factory=lambda: [1, 5])
-    translate_precision: str | Auto = "auto"
+    translate_precision: Precision = "auto"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def benchmark(options: BenchmarkConfig) -> dict[str, Any]:
         )
     material = _material(config, measure, runtime)
     results: dict[str, Any] = {"train": _training(config, measure, material, runtime)}
-    asked = RuntimeConfig(config.device, str(measure.translate_precision), runtime.threads, config.deterministic)  # type: ignore[arg-type]
+    asked = RuntimeConfig(config.device, measure.translate_precision, runtime.threads, config.deterministic)
     translating = Runtime.resolve(asked, training=False)
     results["translate"] = _translation(config, measure, material, translating)
     results |= {
@@ -115,11 +116,7 @@ def benchmark(options: BenchmarkConfig) -> dict[str, Any]:
         "versions": versions(),
     }
     if output is not None:
-        text = json.dumps(results, indent=2) + "\n"
-        try:
-            Path(output).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"output={output}: {error.strerror}") from error
+        write_output("output", output, json.dumps(results, indent=2) + "\n")
     return results
 
 

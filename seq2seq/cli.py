@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,3 @@ def _fail(message: str) -> None:
     lines = message.splitlines()
     sys.stderr.write("".join(f"error: {line}\n" if i == 0 else f"       {line}\n" for i, line in enumerate(lines)))
     sys.exit(1)
-
-
-__all__ = ["Mapping", "benchmark", "compose", "evaluate", "train", "translate"]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from seq2seq.schema import component
 
 Auto = Literal["auto"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Place = Literal["before_rnn", "after_rnn", "none"]
 
 
@@ -243,6 +244,6 @@ class RuntimeConfig:
     """Where and how fast: the options that every command shares."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Precision = "auto"
     threads: int | Auto = number("auto", 1)
     deterministic: bool = False

@@ -57,11 +57,6 @@ def collate(corpus: EncodedCorpus, indices: Sequence[int], tokenizers: Tokenizer
     )
 
 
-def collate_ids(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], tokenizers: TokenizerPair) -> Batch:
-    """The same of pairs given as piece ids without BOS and EOS."""
-    return collate(EncodedCorpus.from_ids(sources, targets), range(len(sources)), tokenizers)
-
-
 def source_batch(ids: Sequence[Sequence[int]], eos_id: int, pad_id: int) -> tuple[Tensor, Tensor]:
     """Sentences to translate: source (B, S) with EOS at each end, and their lengths (B,) with EOS, on the CPU."""
     lengths = [len(sentence) + 1 for sentence in ids]

@@ -71,7 +71,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     scores = _of_text(config, references) if config.run is None else _of_model(config, references)
     scores["versions"] = versions()
     if config.output is not None:
-        _write("output", config.output, json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
+        write_output("output", config.output, json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
     return scores
 
 
@@ -102,8 +102,7 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
     sources = read_lines(Path(str(config.source)))
     _check_lengths(config, references, len(sources), str(config.source))
     changes = {name: value for name, value in config.search.items() if value is not None}
-    runtime = RuntimeConfig(config.device, config.precision, config.threads, config.deterministic)
-    translator = Translator.load(str(config.run), checkpoint=config.checkpoint, search=changes, runtime=runtime)
+    translator = Translator.load(str(config.run), checkpoint=config.checkpoint, search=changes, runtime=config)
     metric = _metric(config, RunFolder.open(Path(str(config.run))).read_config().metric)
 
     start = time.monotonic()
@@ -111,7 +110,7 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
     seconds = time.monotonic() - start
     hypotheses = [translation.text for translation in translations]
     if config.hypothesis is not None:
-        _write("hypothesis", config.hypothesis, "".join(f"{line}\n" for line in hypotheses))
+        write_output("hypothesis", config.hypothesis, "".join(f"{line}\n" for line in hypotheses))
 
     pairs = translator.score(sources, references[0], batch_size=config.batch_size)
     loss = -sum(pair.log_prob for pair in pairs) / sum(len(pair.token_log_probs) for pair in pairs)
@@ -127,7 +126,8 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
     }
 
 
-def _write(option: str, name: str, text: str) -> None:
+def write_output(option: str, name: str, text: str) -> None:
+    """Writes the file that `option` names; ConfigError where it can't be written."""
     try:
         Path(name).write_text(text, encoding="utf-8", newline="")
     except OSError as error:

@@ -18,8 +18,8 @@ from seq2seq.models.scores import AdditiveScore, DotScore, GeneralScore, Score
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.schema import COMPONENTS
 
-# Of all starts tried, from 0.06 to 1, this learns fastest: large enough for the RNNs to see the words, and small enough
-# for the same matrix to be the output layer.
+# Large enough for the RNNs to see the words, small enough for the same matrix to be the output layer. After an epoch of
+# Multi30k, starts of 0.15 and 0.3 were alike and well ahead of 1, and of 1/sqrt(E) with inputs multiplied by sqrt(E).
 EMBEDDING_STD = 0.25
 
 F = TypeVar("F", bound=Callable[[Any, int, int], Score])
@@ -118,10 +118,7 @@ def _decoder(config: Config) -> Decoder:
 
 
 def _glorot(model: Seq2Seq) -> None:
-    """Glorot weights (Glorot & Bengio 2010) and zero biases in the dense layers between the RNNs.
-
-    torch's own smaller start leaves attention uniform for longer.
-    """
+    """Glorot weights (Glorot & Bengio 2010) and zero biases in the dense layers between the RNNs."""
     for part in (model.bridge, model.decoder.attention, model.decoder.readout):
         for module in () if part is None else part.modules():
             if isinstance(module, nn.Linear):

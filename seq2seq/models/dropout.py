@@ -10,8 +10,8 @@ from torch.nn import functional as F
 class Dropout(nn.Module):
     """Zeroes elements with probability p and scales the rest by 1 / (1 - p) (Srivastava et al. 2014).
 
-    torch's CPU dropout draws one random number an element, a sixth of a training step's time. Here each 64-bit draw
-    serves four elements, with p rounded to a multiple of 2^-16; on a GPU torch's own kernel runs.
+    torch's CPU dropout draws one random number an element, which took a seventh of a training step's time. Here each
+    64-bit draw serves four elements, with p rounded to a multiple of 2^-16; on a GPU torch's own kernel runs.
     """
 
     def __init__(self, p: float) -> None:

@@ -64,7 +64,8 @@ class Trainer:
             seed=config.seed,
         )
         first = self.sampler.epoch(0)
-        self.updates_per_epoch = math.ceil(len(first) / options.accumulate)
+        self.batches_per_epoch = len(first)
+        self.updates_per_epoch = math.ceil(self.batches_per_epoch / options.accumulate)
         self.padding_efficiency = self.sampler.padding_efficiency(first)
         self.updater = Updater(config, model, runtime)
         self.schedule = Schedule(self.updater.optimizer, config.scheduler, horizon(config, self.updates_per_epoch))
@@ -75,7 +76,7 @@ class Trainer:
         """Trains until a limit; returns the reason for stopping, in words."""
         LOGGER.info(
             "training: %s batches an epoch, %.1f %% of their cells real tokens; %s",
-            f"{len(self.sampler.epoch(0)):,}", 100 * self.padding_efficiency, self.runtime.describe(),
+            f"{self.batches_per_epoch:,}", 100 * self.padding_efficiency, self.runtime.describe(),
         )  # fmt: skip
         self.started = time.monotonic()
         with Progress("train", self._total_updates(), "updates", self.config.trainer.log_seconds) as bar:

@@ -5,13 +5,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.data.batch import Batch, collate, collate_ids, source_batch
+from seq2seq.data.batch import Batch, collate, source_batch
 from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.text.tokenizer import Tokenizer, TokenizerPair
 
 BOS, EOS, PAD = 1, 2, 3
 sentence = st.lists(st.integers(4, 300), max_size=12)
 pairs = st.lists(st.tuples(sentence, sentence), min_size=1, max_size=8)
+
+
+def collate_ids(sources, targets, tokenizers):
+    return collate(EncodedCorpus.from_ids(sources, targets), range(len(sources)), tokenizers)
 
 
 @pytest.fixture(scope="module")
