@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from seq2seq.errors import ConfigError as ConfigError
     from seq2seq.errors import DataError as DataError
     from seq2seq.errors import Seq2SeqError as Seq2SeqError
-    from seq2seq.evaluation.translator import Translation as Translation
+    from seq2seq.evaluation.translation import Translation as Translation
     from seq2seq.evaluation.translator import Translator as Translator
     from seq2seq.models.build import register as register
     from seq2seq.models.scores import Score as Score
@@ -35,7 +35,7 @@ _HOMES = {
     "ConfigError": "errors",
     "DataError": "errors",
     "Seq2SeqError": "errors",
-    "Translation": "evaluation.translator",
+    "Translation": "evaluation.translation",
     "Translator": "evaluation.translator",
     "register": "models.build",
     "Score": "models.scores",

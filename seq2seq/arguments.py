@@ -12,7 +12,17 @@ import re
 from collections.abc import Collection, Iterable
 
 SEVERAL = frozenset({"data.train", "data.test", "reference"})  # take lists or mappings of paths too
-PATH_KEYS = SEVERAL | {"run", "init", "data.valid", "tokenizer.model", "input", "output", "source", "hypothesis"}
+PATH_KEYS = SEVERAL | {
+    "run",
+    "init",
+    "data.valid",
+    "tokenizer.model",
+    "input",
+    "output",
+    "source",
+    "hypothesis",
+    "folder",
+}
 DATA_KEYS = frozenset({"data.train", "data.valid", "data.test"})
 _OVERRIDE = re.compile(r"(?P<prefix>\+{0,2})(?P<key>[\w./@-]+)=(?P<value>.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")

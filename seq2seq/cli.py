@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -51,6 +53,11 @@ def benchmark() -> None:
     _main("benchmark", _benchmark)
 
 
+def compare() -> None:
+    """compare.py: several trainings in one table."""
+    _main("compare", _compare)
+
+
 def compose(overrides: Iterable[str] = (), command: str = "train") -> Config:
     """The config that this command line stands for: `compose(["encoder=gru", "seed=2"])`.
 
@@ -58,12 +65,16 @@ def compose(overrides: Iterable[str] = (), command: str = "train") -> Config:
         ConfigError: as on the command line.
     """
     _setup()
-    with hydra.initialize_config_dir(str(shipped("configs")), version_base="1.3"):
-        try:
+    running = GlobalHydra.instance()
+    outer, running.hydra = running.hydra, None  # two can't run at once, and compare.py composes inside a job
+    try:
+        with hydra.initialize_config_dir(str(shipped("configs")), version_base="1.3"):
             composed = hydra.compose(command, prepare(overrides, _groups(command)))
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_reworded(error)) from error
-        return Config.from_dict(_plain(composed))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_reworded(error)) from error
+    finally:
+        running.hydra = outer
+    return Config.from_dict(_plain(composed))
 
 
 # The jobs import what they need when they run, so that --help and a mistyped option don't wait for torch.
@@ -95,6 +106,13 @@ def _benchmark(plain: dict[str, Any]) -> str:
     from seq2seq.benchmark import BenchmarkConfig, benchmark, show
 
     sys.stdout.write(show(benchmark(BenchmarkConfig.from_dict(plain))))
+    return ""
+
+
+def _compare(plain: dict[str, Any]) -> str:
+    from seq2seq.comparison import CompareConfig, compare, show
+
+    sys.stdout.write(show(compare(CompareConfig.from_dict(plain), lambda line: compose(shlex.split(line)))))
     return ""
 
 
@@ -184,9 +202,14 @@ def _store(command: str) -> None:
 
     The folder's component groups would take names from options: `attention` of translate.py is true or false.
     """
-    for group in (None, "hydra/help"):
-        file = shipped("configs") / (group or "") / f"{command}.yaml"
-        ConfigStore.instance().store(group=group, name=command, node=OmegaConf.load(file))
+    configs = shipped("configs")
+    for file in (
+        configs / f"{command}.yaml",
+        configs / "hydra" / "help" / f"{command}.yaml",
+        *configs.glob("table/*.yaml"),
+    ):
+        group = str(file.parent.relative_to(configs)).replace(".", "") or None
+        ConfigStore.instance().store(group=group, name=file.stem, node=OmegaConf.load(file))
 
 
 def _swept(words: Iterable[str]) -> set[str]:

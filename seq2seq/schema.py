@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -32,8 +33,17 @@ class Faults(list[str]):
     """The faults found so far, one line each."""
 
 
-def parse(cls: type[T], plain: object, faults: Faults, where: str = "") -> T | None:
-    """An instance of dataclass `cls` from a mapping; None when there were faults (appended to `faults`)."""
+def parse(
+    cls: type[T],
+    plain: object,
+    faults: Faults,
+    where: str = "",
+    others: Mapping[str, type[Any]] = types.MappingProxyType({}),
+) -> T | None:
+    """An instance of dataclass `cls` from a mapping; None when there were faults (appended to `faults`).
+
+    `others` are the components of its group, by name, whose options a user may have had in mind.
+    """
     if dataclasses.is_dataclass(plain) and isinstance(plain, cls):
         return plain
     if not isinstance(plain, Mapping):
@@ -46,7 +56,7 @@ def parse(cls: type[T], plain: object, faults: Faults, where: str = "") -> T | N
     for key, value in plain.items():
         path = f"{where}.{key}" if where else str(key)
         if key not in fields:
-            faults.append(f"unknown option {path}{did_you_mean(str(key), fields, path.removesuffix(str(key)))}")
+            faults.append(_unknown(str(key), fields, where, others, plain.get("name")))
         else:
             values[key] = _convert(hints[key], value, path, fields[key].metadata, faults)
     if len(faults) > before:
@@ -76,7 +86,26 @@ def parse_component(group: str, plain: object, faults: Faults) -> Any:
     if not isinstance(name, str) or name not in COMPONENTS[group]:
         faults.append(f"unknown {group}={name}{did_you_mean(str(name), COMPONENTS[group])}")
         return None
-    return parse(COMPONENTS[group][name], plain, faults, group)
+    return parse(COMPONENTS[group][name], plain, faults, group, COMPONENTS[group])
+
+
+def _unknown(key: str, known: Iterable[str], where: str, others: Mapping[str, type[Any]], name: object) -> str:
+    """An option that there is not: mistyped, or another component's."""
+    prefix = f"{where}." if where else ""
+    having = [
+        other for other, options in others.items() if key in {field.name for field in dataclasses.fields(options)}
+    ]
+    if not having:
+        return f"unknown option {prefix}{key}{did_you_mean(key, known, prefix)}"
+    owners = _listed([f"{where}={other}" for other in having]) + (" have" if len(having) > 1 else " has")
+    if len(having) > 1 and len(having) == len(others) - 1:
+        owners = f"every other {where} has"
+    allowed = ", ".join(prefix + option for option in known if option != "name")
+    return f"{where}={name} has no {prefix}{key}, which {owners}; allowed are {allowed}"
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _convert(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], faults: Faults) -> Any:
@@ -90,13 +119,17 @@ def _convert(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], faul
         return None
     converted = _shape(fitting[0], value)
     low, high = metadata.get("low"), metadata.get("high")
-    if isinstance(converted, int | float) and not isinstance(converted, bool):
-        too_low = low is not None and converted < low
-        too_high = high is not None and converted > high
-        if too_low or too_high or converted != converted:
-            bounds = f"at least {low}" if high is None else f"from {low} to {high}"
-            faults.append(f"{path}={_show(value)} is not allowed: it must be {bounds}")
+    numbers = converted if isinstance(converted, list) else [converted]
+    if any(_outside(number, low, high) for number in numbers if isinstance(number, int | float)):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        allowed = describe(fitting[0]) if low is None else bounds
+        faults.append(f"{path}={_show(value)} is not allowed: it must be {allowed}")
     return converted
+
+
+def _outside(number: float, low: float | None, high: float | None) -> bool:
+    """NaN and infinity are outside of everything."""
+    return not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high)
 
 
 def _options(hint: Any) -> list[Any]:
@@ -142,7 +175,7 @@ def describe(hint: Any) -> str:
             choices = ", ".join(_show(choice) for choice in get_args(option))
             parts.append(choices if len(get_args(option)) == 1 else f"one of {choices}")
         elif get_origin(option) is list:
-            parts.append("a list")
+            parts.append("a list of numbers" if get_args(option)[0] in (int, float) else "a list")
         elif get_origin(option) is dict:
             parts.append("a mapping")
         else:

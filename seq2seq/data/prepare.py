@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from seq2seq.config import Config
 from seq2seq.data.corpus import EncodedCorpus, ParallelText, drop_blank, overlap, read_parallel, sha256, split_valid
 from seq2seq.data.lengths import LengthLimit
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.text.tokenizer import TokenizerPair
 
 LOGGER = logging.getLogger("seq2seq")
@@ -90,6 +92,7 @@ def encode_texts(config: Config, texts: Texts) -> Corpora:
             config.data.max_length,
         )
     valid, _ = EncodedCorpus.encode(texts.valid, tokenizers, None)
+    _check_lengths(config, texts, valid, tokenizers)
     limit = LengthLimit.fit(train.source_lengths, train.target_lengths)
     sizes = {text.name: len(text) for text in (texts.valid, *texts.tests.values())}
     LOGGER.info(
@@ -104,8 +107,49 @@ def encode_texts(config: Config, texts: Texts) -> Corpora:
         "tokenizer": {"source": tokenizers.source.digest, "target": tokenizers.target.digest},
         "vocab_size": {"source": tokenizers.source.vocab_size, "target": tokenizers.target.vocab_size},
         "length_limit": limit._asdict(),
+        "source_per_target": round(_with_end(train.source_lengths) / _with_end(train.target_lengths), 4),
     }
     return Corpora(tokenizers, train, valid, limit, report)
+
+
+class Capacity(NamedTuple):
+    """The most pieces that the model takes on a side, EOS counted, and the option that says so."""
+
+    longest: int
+    key: str
+
+
+def _check_lengths(config: Config, texts: Texts, valid: EncodedCorpus, tokenizers: TokenizerPair) -> None:
+    """Whether the model can read the validation and test sets; training pairs are kept short by data.max_length."""
+    numbered = config.data.valid is not None  # pairs held out of the training data are no lines of one file
+    source, target = config.longest_source, config.decoder.longest
+    if source is not None:
+        key = "attention.max_source_length" if source == config.attention.longest else "encoder.max_length"
+        _check_side(texts.valid, 0, valid.source_lengths.tolist(), Capacity(source, key), numbered)
+        for text in texts.tests.values():  # their lines are cut before they are translated
+            lengths = [len(ids) for ids in tokenizers.source.encode_batch(text.source)]
+            cut = [min(length, config.search.max_source_length) for length in lengths]
+            _check_side(text, 0, cut, Capacity(source, key), numbered=True)
+    if target is not None:
+        _check_side(texts.valid, 1, valid.target_lengths.tolist(), Capacity(target, "decoder.max_length"), numbered)
+
+
+def _check_side(text: ParallelText, side: int, lengths: list[int], capacity: Capacity, numbered: bool) -> None:
+    """Side 0 is the source, 1 the target. The longest line is named, so that one change does for all."""
+    i = max(range(len(lengths)), key=lengths.__getitem__)
+    pieces = lengths[i] + 1
+    if pieces > capacity.longest:
+        where = f"{text.files[side]}, line {i + 1}" if numbered else f"{text.name} (held out of the training data)"
+        line = (text.source, text.target)[side][i]
+        raise DataError(
+            f"{where}: {line[:40]!r}... has {pieces} pieces with the end of sentence, but this model takes at most "
+            f"{capacity.longest}; set {capacity.key}={pieces}, or shorten all lines that are too long"
+        )
+
+
+def _with_end(lengths: Tensor) -> int:
+    """Pieces in all, EOS counted."""
+    return int(lengths.sum()) + len(lengths)
 
 
 def _tokenizers(config: Config, train: ParallelText) -> TokenizerPair:

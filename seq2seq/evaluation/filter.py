@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 
 from seq2seq.config import checked
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.translator import Hypothesis, Translation, Translator
+from seq2seq.evaluation.focus import focus_bias
+from seq2seq.evaluation.item import Item
+from seq2seq.evaluation.translation import Hypothesis, Translation
+from seq2seq.evaluation.translator import Translator
 from seq2seq.options import RuntimeConfig, number
 from seq2seq.progress import Progress
+from seq2seq.text.tokenizer import Tokenizer
 
 LOGGER = logging.getLogger("seq2seq")
 BATCHES_READ = 20  # read ahead, so that sentences of like length can be translated together
@@ -40,13 +44,6 @@ class TranslateConfig(RuntimeConfig):
             cls, plain, lambda c: [] if c.run else ["which model? set run=FOLDER, the folder that train.py left"]
         )
         return config
-
-
-class Item(NamedTuple):
-    """One line of input."""
-
-    text: str
-    prefix: str
 
 
 def translate(config: TranslateConfig) -> None:
@@ -81,6 +78,7 @@ def translate(config: TranslateConfig) -> None:
                 batch_size=batch_size,
                 attention=config.attention,
                 prefixes=[item.prefix for item in items] if any(item.prefix for item in items) else None,
+                attention_bias=_biases(items, translator.tokenizers.source),
                 first_line=done + 1,
             )
             for translation in translations:
@@ -124,7 +122,8 @@ def _chunks(source: BinaryIO, config: TranslateConfig, size: int, prompt: TextIO
         if not line:
             break
         number += 1
-        chunk.append(_item(_decode(line, number), number, config.input_format))
+        text = _decode(line, number)
+        chunk.append(Item(text) if config.input_format == "text" else Item.from_json(text, number))
         if len(chunk) == size:
             yield chunk
             chunk = []
@@ -142,20 +141,10 @@ def _decode(line: bytes, number: int) -> str:
         return line.decode("utf-8", errors="replace")
 
 
-def _item(line: str, number: int, input_format: str) -> Item:
-    if input_format == "text":
-        return Item(line, "")
-    if not line.strip():
-        return Item("", "")
-    try:
-        content = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"line {number}: not valid JSON ({error}); input_format=text reads plain lines") from error
-    known = isinstance(content, dict) and content.keys() <= {"text", "prefix"}
-    if not known or not all(isinstance(value, str) for value in content.values()) or "text" not in content:
-        raise DataError(f'line {number}: must be an object such as {{"text": "...", "prefix": "..."}}, not {line[:80]}')
-    # a line break inside a JSON string is no line break of ours
-    return Item(content["text"].replace("\n", " "), content.get("prefix", "").replace("\n", " "))
+def _biases(items: Sequence[Item], tokenizer: Tokenizer) -> list[list[float]] | None:
+    if not any(item.focus for item in items):
+        return None
+    return [focus_bias(item.text, item.focus, item.strength, tokenizer) if item.focus else [] for item in items]
 
 
 def _json(translation: Translation) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,28 @@ def score_texts(
 def corpus_bleu(hypotheses: Sequence[str], references: Sequence[str], options: MetricConfig) -> float:
     """BLEU alone, 0 to 100."""
     return float(_bleu(options).corpus_score(list(hypotheses), [list(references)]).score)
+
+
+def bleu_by_length(
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    edges: Sequence[int],
+    options: MetricConfig,
+) -> dict[str, float | None]:
+    """BLEU of the sentences of each length: the source's words between spaces, in groups that begin at `edges`.
+
+    [8, 11] makes the groups "1-7", "8-10" and "11+"; None where a group has no sentence.
+    """
+    lengths = [len(source.split()) for source in sources]
+    scores: dict[str, float | None] = {}
+    for first, following in zip([0, *edges], [*edges, None], strict=True):
+        last = math.inf if following is None else following - 1
+        rows = [i for i, length in enumerate(lengths) if first <= length <= last]
+        name = f"{first}+" if following is None else f"{max(1, first)}-{last}"
+        bleu = corpus_bleu([hypotheses[i] for i in rows], [references[i] for i in rows], options) if rows else None
+        scores[name] = None if bleu is None else round(bleu, 4)
+    return scores
 
 
 def exact_match(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:

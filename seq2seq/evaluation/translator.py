@@ -7,19 +7,21 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seq2seq.config import Config, checked, search_faults
+from seq2seq.combinations import search_faults
+from seq2seq.config import Config, checked
 from seq2seq.data.batch import Batch, collate, source_batch
 from seq2seq.data.corpus import EncodedCorpus, ParallelText
 from seq2seq.data.lengths import LengthLimit
 from seq2seq.data.sampler import sorted_batches
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.evaluation.source import Source, check_pieces, padded_bias
+from seq2seq.evaluation.translation import EOS, Hypothesis, ScoredPair, Translation
 from seq2seq.models.build import build_model
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import RuntimeConfig, SearchConfig
@@ -34,61 +36,6 @@ from seq2seq.text.tokenizer import TokenizerPair
 LOGGER = logging.getLogger("seq2seq")
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """One translation of a line. Scores are natural logarithms with EOS counted; `score` is normalised by length.
-
-    attention: (T, S) on the CPU, a row for each of `tokens` and a last one for EOS, a column for each of the
-    translation's `source_tokens`; None when not asked for, or without attention.
-    """
-
-    text: str
-    score: float
-    log_prob: float
-    tokens: list[str]
-    attention: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Translation:
-    """A line's translation: its best hypothesis, and all that were asked for, best first and unique by text."""
-
-    source: str
-    source_tokens: list[str]  # with EOS at the end
-    hypotheses: list[Hypothesis]
-
-    @property
-    def text(self) -> str:
-        return self.hypotheses[0].text
-
-    @property
-    def score(self) -> float:
-        return self.hypotheses[0].score
-
-    @property
-    def log_prob(self) -> float:
-        return self.hypotheses[0].log_prob
-
-    @property
-    def tokens(self) -> list[str]:
-        return self.hypotheses[0].tokens
-
-    @property
-    def attention(self) -> Tensor | None:
-        return self.hypotheses[0].attention
-
-
-@dataclass(frozen=True)
-class ScoredPair:
-    """The model's log-probability of a given translation: of each token and of EOS, and their sum."""
-
-    log_prob: float
-    token_log_probs: list[float]
-    tokens: list[str]  # with EOS at the end
-    source_tokens: list[str]
-    attention: Tensor | None = None  # (T, S), as in Hypothesis
-
-
 class Translator:
     """A model with its tokenizers and search. What it gives for a line doesn't depend on the lines beside it."""
 
@@ -97,6 +44,11 @@ class Translator:
     ) -> None:
         self.model, self.tokenizers, self.limit = model, tokenizers, limit
         self.search, self.runtime = search, runtime
+        if search.coverage_penalty > 0 and not model.attends:
+            raise ConfigError(
+                f"search.coverage_penalty={search.coverage_penalty} needs attention weights, but this model has no "
+                "attention; set search.coverage_penalty=0"
+            )
         target = tokenizers.target
         never = {target.pad_id, target.bos_id, target.unk_id} - {target.eos_id}
         self.special = SpecialIds(target.bos_id, target.eos_id, sorted(never))
@@ -120,7 +72,7 @@ class Translator:
 
         Raises:
             CheckpointError: not a run's folder, or one whose parts don't fit together.
-            ConfigError: an unknown search option, or a device that isn't here.
+            ConfigError: an unknown or impossible search option, or a device that isn't here.
         """
         place = RunFolder.open(Path(folder))
         config = place.read_config()
@@ -138,6 +90,7 @@ class Translator:
         batch_size: int = 64,
         attention: bool = False,
         prefixes: Sequence[str] | None = None,
+        attention_bias: Sequence[Sequence[float] | None] | None = None,
         first_line: int = 1,
         progress: bool = False,
     ) -> list[Translation]:
@@ -148,24 +101,30 @@ class Translator:
             batch_size: sentences translated at once; changes speed and memory, never the result.
             attention: also return the weights of every hypothesis.
             prefixes: for each line, the text that its translation must begin with ("" for none).
-            first_line: the number of the first line in warnings.
+            attention_bias: for each line, what is added to the attention scores of its pieces at every step, one
+                number for each of `source_tokens` (EOS may be left out); None or [] for nothing. Raises attention
+                where positive: in a softmax, a weight's ratio to the others grows by exp(number).
+            first_line: the number of the first line in messages.
             progress: show a bar or log lines.
+
+        Raises:
+            DataError: a line or prefix longer than the model can take, or a bias that doesn't fit its line or model.
         """
-        if prefixes is not None and len(prefixes) != len(lines):
-            raise DataError(f"there are {len(lines):,} lines but {len(prefixes):,} prefixes")
-        sources = [self._source_ids(line, first_line + i) for i, line in enumerate(lines)]
-        forced = None if prefixes is None else self.tokenizers.target.encode_batch(prefixes)
+        sources = self._sources(lines, attention_bias, first_line)
+        forced = None if prefixes is None else self._forced(lines, prefixes, first_line)
         results = [self._blank(line) for line in lines]
         spoken = [i for i, line in enumerate(lines) if line.strip()]
-        lengths = torch.tensor([len(sources[i]) for i in spoken], dtype=torch.long)
+        for i in spoken:
+            sources[i].check(self.model.longest_source)
+        lengths = torch.tensor([len(sources[i].ids) for i in spoken], dtype=torch.long)
         every = 10.0 if progress else math.inf
         with Progress("translate", len(spoken), "sentences", every, shown=progress) as bar:
             for places in sorted_batches(lengths, batch_size):
                 batch = [spoken[place] for place in places]
                 start = None if forced is None else [forced[i] for i in batch]
-                found = self._search([sources[i] for i in batch], start, [lines[i] for i in batch], attention)
+                found = self._search([sources[i] for i in batch], start, attention)
                 for i, hypotheses in zip(batch, found, strict=True):
-                    results[i] = Translation(lines[i], self._source_pieces(sources[i]), self._texts(hypotheses))
+                    results[i] = Translation(lines[i], self._source_pieces(sources[i].ids), self._texts(hypotheses))
                 bar.update(len(batch))
                 if bar.due:
                     bar.say(f"translated {bar.done:,} of {len(spoken):,} sentences")
@@ -174,10 +133,10 @@ class Translator:
     def score(
         self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64, attention: bool = False
     ) -> list[ScoredPair]:
-        """The model's log-probability of each target given its whole source, however long.
+        """The model's log-probability of each target given its whole source, never cut.
 
         Raises:
-            DataError: sides of unequal length.
+            DataError: sides of unequal length, or a pair longer than the model can take.
         """
         if len(sources) != len(targets):
             raise DataError(f"{len(sources):,} sources can't be paired with {len(targets):,} targets")
@@ -185,25 +144,36 @@ class Translator:
             return []
         text = ParallelText("pairs", list(sources), list(targets), ())
         corpus, _ = EncodedCorpus.encode(text, self.tokenizers, None)
+        model = self.model
+        for side, of_side, longest in (
+            ("source", corpus.source_lengths, model.longest_source),
+            ("target", corpus.target_lengths, model.longest_target),
+        ):
+            for number, pieces in enumerate(of_side.tolist(), start=1):
+                check_pieces(f"pair {number}", side, pieces, longest, f"shorten its {side}")
         results: dict[int, ScoredPair] = {}
         for places in sorted_batches(corpus.source_lengths + corpus.target_lengths, batch_size):
             results.update(zip(places, self._score(corpus, places, attention), strict=True))
         return [results[i] for i in range(len(corpus))]
 
     @torch.inference_mode()
-    def _search(
-        self, sources: list[list[int]], prefixes: list[list[int]] | None, lines: list[str], attention: bool
-    ) -> list[list[Found]]:
-        options = self.search
-        ids, lengths = source_batch(sources, self.tokenizers.source.eos_id, self.tokenizers.source.pad_id)
-        limits = self.limit.limits(lengths - 1, options.max_length)
+    def _search(self, sources: list[Source], prefixes: list[list[int]] | None, attention: bool) -> list[list[Found]]:
+        options, tokenizer = self.search, self.tokenizers.source
+        ids, lengths = source_batch([source.ids for source in sources], tokenizer.eos_id, tokenizer.pad_id)
+        longest = self.model.longest_target
+        cap = options.max_length if longest is None else min(options.max_length, longest)
+        limits = self.limit.limits(lengths - 1, cap)
         shared: dict[str, Any] = {
             "length_penalty": options.length_penalty,
             "length_alpha": options.length_alpha,
+            "coverage_penalty": options.coverage_penalty,
             "min_length": options.min_length,
+            "block_ngram": options.block_ngram,
+            "repetition_penalty": options.repetition_penalty,
             "return_attention": attention,
         }
-        ids = ids.to(self.runtime.device)
+        ids, bias = ids.to(self.runtime.device), padded_bias(sources)
+        bias = None if bias is None else bias.to(self.runtime.device)
         self.model.eval()
         with self.runtime.autocast():
             if options.sample:
@@ -214,12 +184,12 @@ class Translator:
                     top_p=options.top_p,
                     **shared,
                 )
-                seeds = [_line_seed(options.seed, line) for line in lines]
-                return sampling.sample(self.model, ids, lengths, limits, sampled, self.special, seeds, prefixes)
+                seeds = [_line_seed(options.seed, source.line) for source in sources]
+                return sampling.sample(self.model, ids, lengths, limits, sampled, self.special, seeds, prefixes, bias)
             # Texts may coincide, so that an n-best list is picked from all that the beam can find.
             n_best = 1 if options.n_best == 1 else options.beam_size
             searched = beam.SearchOptions(beam_size=options.beam_size, n_best=n_best, **shared)
-            return beam.beam_search(self.model, ids, lengths, limits, searched, self.special, prefixes)
+            return beam.beam_search(self.model, ids, lengths, limits, searched, self.special, prefixes, bias)
 
     @torch.inference_mode()
     def _score(self, corpus: EncodedCorpus, places: list[int], attention: bool) -> list[ScoredPair]:
@@ -241,15 +211,31 @@ class Translator:
             scored.append(ScoredPair(float(of_row.double().sum()), of_row.tolist(), pieces, source_pieces, attended))
         return scored
 
-    def _source_ids(self, line: str, number: int) -> list[int]:
-        ids = self.tokenizers.source.encode(line)
-        if len(ids) > self.search.max_source_length:
-            LOGGER.warning(
-                "line %d: cut from %s to %s tokens (search.max_source_length)",
-                number, f"{len(ids):,}", f"{self.search.max_source_length:,}",
-            )  # fmt: skip
-            ids = ids[: self.search.max_source_length]
-        return ids
+    def _sources(
+        self, lines: Sequence[str], biases: Sequence[Sequence[float] | None] | None, first_line: int
+    ) -> list[Source]:
+        if biases is not None and len(biases) != len(lines):
+            raise DataError(f"there are {len(lines):,} lines but attention_bias has {len(biases):,} entries")
+        sources = []
+        for i, line in enumerate(lines):
+            bias = None if biases is None else biases[i]
+            source = Source.read(first_line + i, line, bias, self.tokenizers.source, self.search.max_source_length)
+            if source.bias and not self.model.attends:
+                raise DataError(
+                    f"line {source.number}: this model has no attention that a focus or attention_bias could change; "
+                    "leave it out, or use a model with attention"
+                )
+            sources.append(source)
+        return sources
+
+    def _forced(self, lines: Sequence[str], prefixes: Sequence[str], first_line: int) -> list[list[int]]:
+        """The ids that each translation must begin with."""
+        if len(prefixes) != len(lines):
+            raise DataError(f"there are {len(lines):,} lines but {len(prefixes):,} prefixes")
+        forced = self.tokenizers.target.encode_batch(prefixes)
+        for number, prefix in enumerate(forced, start=first_line):
+            check_pieces(f"line {number}", "prefix", len(prefix), self.model.longest_target, "shorten the prefix")
+        return forced
 
     def _source_pieces(self, ids: list[int]) -> list[str]:
         return [*self.tokenizers.source.pieces(ids), EOS]
@@ -266,9 +252,6 @@ class Translator:
 
     def _blank(self, line: str) -> Translation:
         return Translation(line, [EOS], [Hypothesis("", 0.0, 0.0, [])])
-
-
-EOS = "</s>"
 
 
 def predict(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor | None]:

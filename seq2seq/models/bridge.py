@@ -30,6 +30,13 @@ class Bridge(nn.Module):
         return RNNState(hidden, _map(self.cell, final.hidden if final.cell is None else final.cell))
 
 
+class CopyBridge(nn.Module):
+    """s_0 = h_final, layer by layer, as in Sutskever et al. (2014); sizes, layers and kind of cell must agree."""
+
+    def forward(self, final: RNNState) -> RNNState:
+        return RNNState(final.hidden.float(), None if final.cell is None else final.cell.float())
+
+
 def _map(layers: nn.ModuleList, final: Tensor) -> Tensor:
     top = final.shape[0] - 1
     skipped = max(0, final.shape[0] - len(layers))  # of the encoder's layers, the lowest

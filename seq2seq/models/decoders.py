@@ -1,31 +1,26 @@
 """Recurrent decoders, one class for each place where attention can stand.
 
 All have two ways to run, equal in what they compute: `forward` over all T target steps of teacher forcing, and `step`
-for one, on R = B * Q rows of which each sentence's Q (1, or a search's K beams) lie side by side.
+for one, on R = B * K rows of which each sentence's K (1, or the beams of a search) lie side by side.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.models.attention import Attention
-from seq2seq.models.dropout import Dropout
-from seq2seq.models.memory import Memory, RNNState
+from seq2seq.models.attention import Attention, AttentionState
+from seq2seq.models.memory import Encoded, Memory, RNNState
+from seq2seq.models.readout import Readout
 from seq2seq.models.rnn import RNN, SteppedRNN
 
 
-class DecoderState(NamedTuple):
-    """What a decoder carries from step to step: the RNN's state, and the last h~ (R, F) where it is fed back."""
+class Selectable(Protocol):
+    """A value to pick from: decoder rows of a state, or sentences of what is read of the source."""
 
-    rnn: RNNState
-    fed: Tensor | None = None
-
-    def select(self, rows: Tensor) -> DecoderState:
-        """The state of these rows, in this order."""
-        return DecoderState(self.rnn.select(rows), None if self.fed is None else self.fed.index_select(0, rows))
+    def select(self, places: Tensor, /) -> Self: ...
 
 
 class Decoded(NamedTuple):
@@ -33,146 +28,157 @@ class Decoded(NamedTuple):
 
     features: Tensor
     weights: Tensor | None
-    state: DecoderState
+    state: Any
 
 
 class Decoder(nn.Module):
-    """Embedded target tokens to features for the output layer."""
+    """Embedded target tokens to features for the output layer.
 
-    attention: Attention | None
-    readout: Readout
+    What it reads of the source is held once a sentence (`prepare`); what it carries from step to step is a value, a row
+    for each hypothesis (`start`).
+    """
 
-    def start(self, first: RNNState) -> DecoderState:
-        """The state before the first step, from the bridge's."""
-        return DecoderState(first)
+    attends: bool = True
 
-    def forward(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
+    # A decoder's own kinds of state and source come back to it as `Any`: nobody else looks inside.
+
+    def prepare(self, encoded: Encoded, bias: Tensor | None) -> Selectable:
+        """What it reads of the source at each step; bias (B, S) is added to the scores of its attention."""
+        raise NotImplementedError
+
+    def start(self, encoded: Encoded, source: Any) -> Selectable:
+        """The state before the first step, a row a sentence."""
+        raise NotImplementedError
+
+    def forward(self, embedded: Tensor, state: Any, source: Any) -> Decoded:
         """All steps of embedded (B, T, E)."""
         raise NotImplementedError
 
-    def step(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
+    def step(self, embedded: Tensor, state: Any, source: Any) -> Decoded:
         """One step of embedded (R, E)."""
         raise NotImplementedError
 
 
-class PlainDecoder(Decoder):
-    """No attention: all it knows of the source is its first state (Sutskever et al. 2014)."""
+class DecoderState(NamedTuple):
+    """What an attending RNN carries: its own state, its attention's, and the last h~ (R, F) where it is fed back."""
 
-    def __init__(self, rnn: RNN, readout: Readout) -> None:
+    rnn: RNNState
+    attention: AttentionState
+    fed: Tensor | None = None
+
+    def select(self, rows: Tensor) -> DecoderState:
+        """The state of these rows, in this order."""
+        fed = None if self.fed is None else self.fed.index_select(0, rows)
+        return DecoderState(self.rnn.select(rows), self.attention.select(rows), fed)
+
+
+class AttendingDecoder(Decoder):
+    """An RNN with attention, its first state from the bridge."""
+
+    def __init__(self, bridge: nn.Module, attention: Attention, readout: Readout) -> None:
         super().__init__()
-        self.rnn, self.attention, self.readout = rnn, None, readout
+        self.bridge, self.attention, self.readout = bridge, attention, readout
 
-    def forward(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
-        hidden, rnn = self.rnn(embedded, state.rnn)
-        return Decoded(self.readout(hidden), None, DecoderState(rnn))
+    def prepare(self, encoded: Encoded, bias: Tensor | None) -> Memory:
+        return self.attention.prepare(encoded, bias)
 
-    def step(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
-        hidden, rnn = self.rnn.step(embedded, state.rnn)
-        return Decoded(self.readout(hidden), None, DecoderState(rnn))
+    def start(self, encoded: Encoded, source: Memory) -> DecoderState:
+        return DecoderState(self.bridge(encoded.summary()), self.attention.start(source))
 
 
-class LuongDecoder(Decoder):
+class LuongDecoder(AttendingDecoder):
     """Attention with the current state: h_t -> a_t -> c_t -> h~_t (Luong et al. 2015, section 3).
 
     h~_t = tanh(W_c [c_t; h_t]), eq. 5, goes to the output layer, eq. 6. Nothing that attention gives enters the RNN,
     so that the RNN runs over all steps at once, then one attention, then one readout.
     """
 
-    def __init__(self, rnn: RNN, attention: Attention, readout: Readout) -> None:
-        super().__init__()
-        self.rnn, self.attention, self.readout = rnn, attention, readout
+    def __init__(self, rnn: RNN, bridge: nn.Module, attention: Attention, readout: Readout) -> None:
+        super().__init__(bridge, attention, readout)
+        self.rnn = rnn
 
-    def forward(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
-        assert self.attention is not None
-        assert memory is not None
+    def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         hidden, rnn = self.rnn(embedded, state.rnn)  # (B, T, H)
-        context, weights = self.attention(hidden, memory)  # (B, T, M), (B, T, S)
-        return Decoded(self.readout(context, hidden), weights, DecoderState(rnn))
+        context, weights, attention = self.attention(hidden, source, state.attention)  # (B, T, V), (B, T, S)
+        return Decoded(self.readout(context, hidden), weights, DecoderState(rnn, attention))
 
-    def step(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         hidden, rnn = self.rnn.step(embedded, state.rnn)  # (R, H)
-        context, weights = attend(self.attention, hidden, memory)
-        return Decoded(self.readout(context, hidden), weights, DecoderState(rnn))
+        context, weights, attention = self.attention.step(hidden, source, state.attention)
+        return Decoded(self.readout(context, hidden), weights, DecoderState(rnn, attention))
 
 
-class InputFeedingDecoder(Decoder):
+class InputFeedingDecoder(AttendingDecoder):
     """Luong's decoder whose RNN also reads the last step's h~ (Luong et al. 2015, section 3.3), zero at the first."""
 
-    def __init__(self, rnn: SteppedRNN, attention: Attention, readout: Readout) -> None:
-        super().__init__()
-        self.rnn, self.attention, self.readout = rnn, attention, readout
+    def __init__(self, rnn: SteppedRNN, bridge: nn.Module, attention: Attention, readout: Readout) -> None:
+        super().__init__(bridge, attention, readout)
+        self.rnn = rnn
 
-    def start(self, first: RNNState) -> DecoderState:
-        return DecoderState(first, first.hidden.new_zeros(first.hidden.shape[1], self.readout.output_size))
+    def start(self, encoded: Encoded, source: Memory) -> DecoderState:
+        state = super().start(encoded, source)
+        return state._replace(fed=state.rnn.hidden.new_zeros(state.rnn.hidden.shape[1], self.readout.output_size))
 
-    def forward(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
+    def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
+        rows, length = embedded.shape[:2]
+        inside, after = self.rnn.noise(rows, length, embedded), self.readout.noise(rows, length, embedded)
         steps = []
-        for projected in self.rnn.project(embedded).unbind(1):
-            steps.append(self._advance(projected, state, memory))
+        for t, projected in enumerate(self.rnn.project(embedded).unbind(1)):
+            steps.append(self._advance(projected, state, source, inside[t], after[t]))
             state = steps[-1].state
-        features = torch.stack([step.features for step in steps], dim=1)  # (B, T, F)
-        return Decoded(features, torch.stack([w for _, w, _ in steps if w is not None], dim=1), state)
+        features, weights, _ = zip(*steps, strict=True)
+        return Decoded(torch.stack(features, dim=1), torch.stack(weights, dim=1), state)  # (B, T, F), (B, T, S)
 
-    def step(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
-        return self._advance(self.rnn.project(embedded), state, memory)
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
+        return self._advance(self.rnn.project(embedded), state, source)
 
-    def _advance(self, projected: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
+    def _advance(
+        self,
+        projected: Tensor,
+        state: DecoderState,
+        source: Memory,
+        inside: Any = None,
+        after: Tensor | None = None,
+    ) -> Decoded:
         assert state.fed is not None
-        hidden, rnn = self.rnn.step(projected, state.fed, state.rnn)  # (R, H)
-        context, weights = attend(self.attention, hidden, memory)
-        features = self.readout(context, hidden)
-        return Decoded(features, weights, DecoderState(rnn, features))
+        hidden, rnn = self.rnn.step(projected, state.fed, state.rnn, inside)  # (R, H)
+        context, weights, attention = self.attention.step(hidden, source, state.attention)
+        features = self.readout(context, hidden, noise=after)
+        return Decoded(features, weights, DecoderState(rnn, attention, features))
 
 
-class BahdanauDecoder(Decoder):
+class BahdanauDecoder(AttendingDecoder):
     """Attention with the previous state, its context an input of the RNN (Bahdanau et al. 2015, section 3.1).
 
-    a(s_{i-1}, h) -> c_i, then s_i = f(s_{i-1}, y_{i-1}, c_i), and the output from g(y_{i-1}, s_i, c_i), eq. 4, here
-    g = tanh(W [s_i; y_{i-1}; c_i]). The RNN loops over steps; the embeddings' products and g take all steps at once.
+    a(s_{i-1}, h) -> c_i, then s_i = f(s_{i-1}, y_{i-1}, c_i), and the output from g(y_{i-1}, s_i, c_i), eq. 4; the
+    appendix's maxout g reads s_{i-1}. The RNN loops over steps; the embeddings' products and g take all steps at once.
     """
 
-    def __init__(self, rnn: SteppedRNN, attention: Attention, readout: Readout) -> None:
-        super().__init__()
-        self.rnn, self.attention, self.readout = rnn, attention, readout
+    def __init__(self, rnn: SteppedRNN, bridge: nn.Module, attention: Attention, readout: Readout) -> None:
+        super().__init__(bridge, attention, readout)
+        self.rnn = rnn
 
-    def forward(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
-        hidden, contexts, weights = [], [], []
-        rnn = state.rnn
-        for projected in self.rnn.project(embedded).unbind(1):
-            context, weight = attend(self.attention, rnn.hidden[-1], memory)
-            output, rnn = self.rnn.step(projected, context, rnn)
-            hidden.append(output)
+    def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
+        read, contexts, all_weights = [], [], []
+        noise = self.rnn.noise(embedded.shape[0], embedded.shape[1], embedded)
+        for t, projected in enumerate(self.rnn.project(embedded).unbind(1)):
+            hidden, context, weights, state = self._advance(projected, state, source, noise[t])
+            read.append(hidden)
             contexts.append(context)
-            weights.append(weight)
-        features = self.readout(torch.stack(hidden, dim=1), embedded, torch.stack(contexts, dim=1))  # (B, T, F)
-        return Decoded(features, torch.stack(weights, dim=1), DecoderState(rnn))
+            all_weights.append(weights)
+        features = self.readout(torch.stack(read, dim=1), embedded, torch.stack(contexts, dim=1))  # (B, T, F)
+        return Decoded(features, torch.stack(all_weights, dim=1), state)
 
-    def step(self, embedded: Tensor, state: DecoderState, memory: Memory | None) -> Decoded:
-        context, weights = attend(self.attention, state.rnn.hidden[-1], memory)
-        hidden, rnn = self.rnn.step(self.rnn.project(embedded), context, state.rnn)
-        return Decoded(self.readout(hidden, embedded, context), weights, DecoderState(rnn))
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
+        hidden, context, weights, state = self._advance(self.rnn.project(embedded), state, source)
+        return Decoded(self.readout(hidden, embedded, context), weights, state)
 
-
-class Readout(nn.Module):
-    """tanh(W [x_1; x_2; ...]) of the parts that a decoder's output is made from, and dropout."""
-
-    def __init__(self, input_size: int, output_size: int, dropout: float) -> None:
-        super().__init__()
-        self.output_size = output_size
-        self.projection = nn.Linear(input_size, output_size)
-        self.dropout = Dropout(dropout)
-
-    def forward(self, *parts: Tensor) -> Tensor:
-        joined = torch.cat([part.to(parts[0].dtype) for part in parts], dim=-1)
-        features: Tensor = torch.tanh(self.projection(self.dropout(joined)))
-        return features
-
-
-def attend(attention: Attention | None, hidden: Tensor, memory: Memory | None) -> tuple[Tensor, Tensor]:
-    """One query per row: hidden (R, H) to context (R, M) and weights (R, S), each sentence's rows in one call."""
-    assert attention is not None
-    assert memory is not None
-    sentences, rows = memory.mask.shape[0], hidden.shape[0]
-    query = hidden.view(sentences, rows // sentences, -1)  # (B, Q, H)
-    context, weights = attention(query, memory)
-    return context.reshape(rows, -1), weights.reshape(rows, -1)
+    def _advance(
+        self, projected: Tensor, state: DecoderState, source: Memory, noise: Any = None
+    ) -> tuple[Tensor, Tensor, Tensor, DecoderState]:
+        """The state that the readout reads (R, H), the context (R, V), the weights (R, S), and the next state."""
+        previous = state.rnn.hidden[-1]
+        context, weights, attention = self.attention.step(previous, source, state.attention)
+        output, rnn = self.rnn.step(projected, context, state.rnn, noise)
+        read = previous if self.readout.reads_previous else output
+        return read, context, weights, DecoderState(rnn, attention)

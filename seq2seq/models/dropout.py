@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,9 +27,49 @@ class Dropout(nn.Module):
             return inputs
         if inputs.device.type != "cpu":
             return F.dropout(inputs, self.p)
-        draws = torch.empty((inputs.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        kept = draws.view(torch.int16)[: inputs.numel()].view(inputs.shape) >= self.threshold
-        return inputs * (kept.to(inputs.dtype) * self.scale)
+        return inputs * self._draw(inputs.shape, inputs)
+
+    def noise(self, rows: int, steps: int, size: int, like: Tensor) -> Tensor | None:
+        """Multipliers (rows, steps, size), 0 or 1 / (1 - p), for a loop over steps, all drawn at once.
+
+        They have the type and the device of `like`. None where nothing is dropped: in eval mode, or with p = 0.
+        """
+        if not self.training or self.p == 0.0:
+            return None
+        return self._draw((rows, steps, size), like)
+
+    def _draw(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        if like.device.type != "cpu":
+            return F.dropout(torch.ones(shape, dtype=like.dtype, device=like.device), self.p)
+        count = torch.Size(shape).numel()
+        draws = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        kept = draws.view(torch.int16)[:count].view(shape) >= self.threshold
+        return kept.to(like.dtype) * self.scale
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class LockedDropout(Dropout):
+    """Drops the same elements at every step of a sequence: "variational" dropout (Gal & Ghahramani 2016).
+
+    Inputs are (B, T, N) and the mask is (B, 1, N). One step alone (R, N) can't know its sequence's mask, so that it is
+    let through in eval mode only; a loop over steps in training takes `noise`.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return inputs
+        assert inputs.dim() == 3, "a locked mask belongs to whole sequences (B, T, N)"
+        rows, _, size = inputs.shape
+        return inputs * self._draw((rows, 1, size), inputs)
+
+    def noise(self, rows: int, steps: int, size: int, like: Tensor) -> Tensor | None:
+        """One mask a row, as a view (rows, steps, size) with all steps alike; see `Dropout.noise`."""
+        locked = super().noise(rows, 1, size, like)
+        return None if locked is None else locked.expand(rows, steps, size)
+
+
+def make_dropout(p: float, locked: bool) -> Dropout:
+    """Dropout of rate p, with fresh masks at every step or one for all steps of a sequence."""
+    return LockedDropout(p) if locked else Dropout(p)

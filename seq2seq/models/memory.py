@@ -20,20 +20,39 @@ class RNNState(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """An encoder's output: memory (B, S, M), mask (B, S) True at real tokens, and its final state (L, B, M)."""
+    """An encoder's output: memory (B, S, M), mask (B, S) True at real tokens, and its final state (L, B, M).
+
+    `values` (B, S, M) are what contexts are made of where that isn't the memory; `final` is None without recurrence.
+    """
 
     memory: Tensor
     mask: Tensor
-    final: RNNState
+    final: RNNState | None
+    values: Tensor | None = None
+
+    def mean(self) -> Tensor:
+        """The mean of the memory (B, M) over the real tokens."""
+        mask = self.mask.unsqueeze(2).to(self.memory.dtype)  # (B, S, 1)
+        return (self.memory * mask).sum(1) / mask.sum(1)
+
+    def summary(self) -> RNNState:
+        """The final state, or else the mean of the memory as the hidden state of one layer (1, B, M)."""
+        return RNNState(self.mean().unsqueeze(0), None) if self.final is None else self.final
 
 
 class Memory(NamedTuple):
-    """What is attended to: keys (B, S, A), projected once a sentence; values (B, S, M); mask (B, S)."""
+    """What is attended to: keys (B, S, A), projected once a sentence; values (B, S, V); mask (B, S).
+
+    `bias` (B, S) is added to the scores of every query; `coverage` (B, S, .) is what a coverage model needs of each
+    source position.
+    """
 
     keys: Tensor
     values: Tensor
     mask: Tensor
+    bias: Tensor | None = None
+    coverage: Tensor | None = None
 
     def select(self, sentences: Tensor) -> Memory:
         """Only these sentences, in this order; `sentences` (N,) are indices into B."""
-        return Memory(*(field.index_select(0, sentences) for field in self))
+        return Memory(*(None if field is None else field.index_select(0, sentences) for field in self))  # type: ignore[arg-type]

@@ -2,73 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from seq2seq.models.dropout import Dropout
+from seq2seq.models.cells import GATES, TRANSITIONS, Cell, initialise
+from seq2seq.models.dropout import make_dropout
 from seq2seq.models.memory import RNNState
 
-GATES = {"gru": 3, "lstm": 4}
+
+class RNNSpec(NamedTuple):
+    """A kind of stack: `cell` is gru or lstm; `dropout` is between layers, with `locked_dropout` one mask a sequence.
+
+    With `residual` the output of a layer above the first is its hidden state plus its input (He et al. 2016; Wu et al.
+    2016, section 3.1); what it carries to its next step stays the hidden state. Dropout is on what the layer
+    reads, not on what is added: the path around the layers stays free (He et al. 2016, "Identity Mappings").
+    `layer_norm` and `recurrent_dropout` are `Cell`'s, and put a loop in the place of torch's fused kernels.
+    """
+
+    cell: str
+    num_layers: int = 1
+    dropout: float = 0.0
+    layer_norm: bool = False
+    residual: bool = False
+    locked_dropout: bool = False
+    recurrent_dropout: float = 0.0
 
 
 class RNN(nn.Module):
-    """Layers that see their whole input at once: torch's fused kernels over all steps, or one step, one set of weights.
+    """Layers that see their whole input at once: over all steps, or one step, with one set of weights."""
 
-    torch's GRU applies the reset gate after the recurrent product (Cho et al. (2014) apply it before); cuDNN and the
-    other toolkits do the same.
-    """
-
-    def __init__(
-        self, cell: str, input_size: int, hidden_size: int, num_layers: int, dropout: float, bidirectional: bool = False
-    ) -> None:
+    def __init__(self, spec: RNNSpec, input_size: int, hidden_size: int, bidirectional: bool = False) -> None:
         super().__init__()
-        kind = {"gru": nn.GRU, "lstm": nn.LSTM}[cell]
-        self.cell = cell
-        self.dropout = Dropout(dropout)
-        self.layers = kind(
-            input_size,
-            hidden_size,
-            num_layers,
-            dropout=dropout if num_layers > 1 else 0.0,
-            bidirectional=bidirectional,
-            batch_first=True,
-        )
+        output_size = hidden_size * (2 if bidirectional else 1)
+        sizes = [input_size, *[output_size] * (spec.num_layers - 1)]
+        kind = LoopedLayer if spec.layer_norm or spec.recurrent_dropout > 0 else FusedLayer
+        self.layers = nn.ModuleList(kind(spec, size, hidden_size, bidirectional) for size in sizes)
+        self.residual = spec.residual
+        self.dropout = make_dropout(spec.dropout, spec.locked_dropout)
         initialise(self.layers, hidden_size)
 
     def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         """Inputs (B, T, I) from a first state: outputs (B, T, H) of the top layer, and the last state."""
-        outputs, final = self.layers(inputs, _unwrap(_matching(state, inputs)))
-        return outputs, _wrap(final)
+        firsts = _split(state)
+        return self._climb(inputs, lambda layer, index, read: layer(read, firsts[index]))
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
         """Inputs (B, S, I) with their lengths (B,) on the CPU, from zero states; padding changes nothing.
 
         Outputs (B, S, D*H), zero at padding, and the final state (L, B, D*H), the D directions side by side.
         """
-        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        outputs, final = self.layers(packed)
-        assert isinstance(outputs, PackedSequence)
-        memory, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
-        state = _wrap(final)
-        if self.layers.bidirectional:
-            state = RNNState(*(None if part is None else _join_directions(part) for part in state))  # type: ignore[arg-type]
-        return memory, state
+        return self._climb(inputs, lambda layer, index, read: layer.encode(read, lengths))
 
     def step(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        """One step: inputs (R, I) to the output (R, H) of the top layer, and the next state."""
-        hidden, cells = [], []
-        for layer in range(self.layers.num_layers):
-            if layer > 0:
-                inputs = self.dropout(inputs)
-            w_ih, w_hh, b_ih, b_hh = (getattr(self.layers, f"{name}_l{layer}") for name in _PARAMETERS)
-            inputs, cell = advance(
-                self.cell, F.linear(inputs, w_ih, b_ih), F.linear(state.hidden[layer], w_hh, b_hh), state, layer
-            )
-            hidden.append(inputs)
-            cells.append(cell)
-        return inputs, _stack(hidden, cells)
+        """One step: inputs (R, I) to the output (R, H) of the top layer, and the next state; none of `dropout`."""
+        states = []
+        for index, layer in enumerate(self._each()):
+            hidden, cell = layer.step(inputs, *_at(state, index))
+            states.append((hidden, cell))
+            inputs = hidden + inputs if self.residual and index > 0 else hidden
+        return inputs, _stack(states)
+
+    def _climb(self, inputs: Tensor, run: Run) -> tuple[Tensor, RNNState]:
+        """From the bottom layer to the top, each over all steps."""
+        finals = []
+        for index, layer in enumerate(self._each()):
+            read = inputs if index == 0 else self.dropout(inputs)
+            outputs, final = run(layer, index, read)
+            finals.append(final)
+            inputs = outputs + inputs if self.residual and index > 0 else outputs
+        return inputs, _join(finals)
+
+    def _each(self) -> Iterable[Layer]:
+        return cast("Iterable[Layer]", self.layers)  # a ModuleList forgets the type of its members
 
 
 class SteppedRNN(nn.Module):
@@ -78,17 +88,17 @@ class SteppedRNN(nn.Module):
     steps) and a part known only at each step (the context, or the vector fed back).
     """
 
-    def __init__(
-        self, cell: str, embedding_size: int, context_size: int, hidden_size: int, num_layers: int, dropout: float
-    ) -> None:
+    def __init__(self, spec: RNNSpec, embedding_size: int, context_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.cell = cell
-        self.dropout = Dropout(dropout)
-        gates = GATES[cell] * hidden_size
-        self.embedding_projection = nn.Linear(embedding_size, gates)
+        self.hidden_size = hidden_size
+        self.residual = spec.residual
+        self.dropout = make_dropout(spec.dropout, spec.locked_dropout)
+        gates, bias = GATES[spec.cell] * hidden_size, not spec.layer_norm
+        self.embedding_projection = nn.Linear(embedding_size, gates, bias=bias)
         self.context_projection = nn.Linear(context_size, gates, bias=False)
-        self.input_projections = nn.ModuleList(nn.Linear(hidden_size, gates) for _ in range(num_layers - 1))
-        self.hidden_projections = nn.ModuleList(nn.Linear(hidden_size, gates) for _ in range(num_layers))
+        upper = range(spec.num_layers - 1)
+        self.input_projections = nn.ModuleList(nn.Linear(hidden_size, gates, bias=bias) for _ in upper)
+        self.cells = nn.ModuleList(_make_cell(spec, hidden_size) for _ in range(spec.num_layers))
         initialise(self, hidden_size)
 
     def project(self, embedded: Tensor) -> Tensor:
@@ -96,65 +106,175 @@ class SteppedRNN(nn.Module):
         gates: Tensor = self.embedding_projection(embedded)
         return gates
 
-    def step(self, projected: Tensor, context: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+    def noise(self, rows: int, steps: int, like: Tensor) -> list[tuple[Tensor, ...] | None]:
+        """For each step of a training loop what `step` takes: a mask (R, H) for the input of each layer but the first.
+
+        All are drawn here, in the type and on the device of `like`. None where nothing is dropped.
+        """
+        upper = len(self.input_projections)
+        drawn = self.dropout.noise(rows, steps, upper * self.hidden_size, like) if upper else None
+        if drawn is None:
+            return [None] * steps
+        return list(zip(*(layer.unbind(1) for layer in drawn.chunk(upper, dim=-1)), strict=True))
+
+    def step(
+        self, projected: Tensor, context: Tensor, state: RNNState, noise: tuple[Tensor, ...] | None = None
+    ) -> tuple[Tensor, RNNState]:
         """One step: projected embeddings (R, G*H) and context (R, C) to the output (R, H), and the next state."""
-        hidden: list[Tensor] = []
-        cells: list[Tensor | None] = []
         gates = projected + self.context_projection(context)
-        for layer, hidden_projection in enumerate(self.hidden_projections):
-            if layer > 0:
-                gates = self.input_projections[layer - 1](self.dropout(hidden[-1]))
-            output, cell = advance(self.cell, gates, hidden_projection(state.hidden[layer]), state, layer)
-            hidden.append(output)
-            cells.append(cell)
-        return hidden[-1], _stack(hidden, cells)
+        states = [self.cells[0](gates, *_at(state, 0))]
+        output = states[0][0]
+        for index, projection in enumerate(self.input_projections):
+            gates = projection(output if noise is None else output * noise[index])
+            hidden, cell = self.cells[index + 1](gates, *_at(state, index + 1))
+            states.append((hidden, cell))
+            output = hidden + output if self.residual else hidden
+        return output, _stack(states)
 
 
-def advance(
-    cell: str, from_input: Tensor, from_hidden: Tensor, state: RNNState, layer: int
-) -> tuple[Tensor, Tensor | None]:
-    """One layer's gates (R, G*H), from its input and from its last state, to its next hidden and cell state (R, H).
+class Layer(nn.Module):
+    """One layer of an `RNN`, in one direction or both; an `RNNState` of it has L = 1."""
 
-    The gates' order and formulas are those of torch.nn.GRU and torch.nn.LSTM.
-    """
-    if state.cell is None:
-        both = 2 * state.hidden.shape[-1]  # the columns of the reset and the update gate
-        reset, update = torch.sigmoid(from_input[:, :both] + from_hidden[:, :both]).chunk(2, dim=-1)
-        candidate = torch.tanh(from_input[:, both:] + reset * from_hidden[:, both:])
-        return candidate + update * (state.hidden[layer] - candidate), None
-    i, f, g, o = (from_input + from_hidden).chunk(4, dim=-1)
-    next_cell = torch.sigmoid(f) * state.cell[layer] + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(next_cell), next_cell
+    def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+        """All steps of inputs (B, T, I), forwards: outputs (B, T, H), and the last state (1, B, H)."""
+        raise NotImplementedError
 
+    def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
+        """Sentences (B, S, I) of these lengths: outputs (B, S, D*H), zero at padding, and final state (1, B, D*H)."""
+        raise NotImplementedError
 
-def initialise(module: nn.Module, hidden_size: int) -> None:
-    """Orthogonal recurrent matrices (Saxe et al. 2014), Glorot input matrices, zero biases, and a forget bias of 1.
-
-    Each gate's block is drawn by itself. The forget bias is that of Jozefowicz et al. (2015).
-    """
-    for name, parameter in module.named_parameters():
-        if parameter.dim() == 2:
-            recurrent = "weight_hh" in name or "hidden_projections" in name
-            for block in torch.split(parameter.data, hidden_size):
-                (nn.init.orthogonal_ if recurrent else nn.init.xavier_uniform_)(block)
-        else:
-            nn.init.zeros_(parameter)
-            is_lstm = parameter.shape[0] == 4 * hidden_size
-            if is_lstm and ("bias_hh" in name or "hidden_projections" in name):
-                parameter.data[hidden_size : 2 * hidden_size] = 1.0
+    def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """One step of inputs (R, I), from hidden and cell state (R, H) to the next."""
+        raise NotImplementedError
 
 
-_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+Run = Callable[[Layer, int, Tensor], tuple[Tensor, RNNState]]
 
 
-def _stack(hidden: list[Tensor], cells: list[Tensor | None]) -> RNNState:
-    present = [cell for cell in cells if cell is not None]
-    return RNNState(torch.stack(hidden), torch.stack(present) if present else None)
+class FusedLayer(Layer):
+    """torch's kernels over all steps at once."""
+
+    def __init__(self, spec: RNNSpec, input_size: int, hidden_size: int, bidirectional: bool) -> None:
+        super().__init__()
+        kind = {"gru": nn.GRU, "lstm": nn.LSTM}[spec.cell]
+        self.rnn = kind(input_size, hidden_size, bidirectional=bidirectional, batch_first=True)
+        self.transition = TRANSITIONS[spec.cell](hidden_size)
+
+    def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+        outputs, final = self.rnn(inputs, _unwrap(_matching(state, inputs)))
+        return outputs, _wrap(final)
+
+    def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
+        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        outputs, final = self.rnn(packed)
+        assert isinstance(outputs, PackedSequence)
+        memory, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
+        state = _wrap(final)
+        if self.rnn.bidirectional:
+            cell = None if state.cell is None else _join_directions(state.cell)
+            state = RNNState(_join_directions(state.hidden), cell)
+        return memory, state
+
+    def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        rnn = self.rnn
+        from_input = F.linear(inputs, rnn.weight_ih_l0, rnn.bias_ih_l0)
+        from_hidden = F.linear(hidden, rnn.weight_hh_l0, rnn.bias_hh_l0)
+        following: tuple[Tensor, Tensor | None] = self.transition(from_input, from_hidden, hidden, cell)
+        return following
+
+
+class LoopedLayer(Layer):
+    """A loop of `Cell`s over steps, for what torch's kernels don't know, after one product with the inputs of all."""
+
+    def __init__(self, spec: RNNSpec, input_size: int, hidden_size: int, bidirectional: bool) -> None:
+        super().__init__()
+        self.hidden_size, self.has_cell = hidden_size, spec.cell == "lstm"
+        cells = [_make_cell(spec, hidden_size) for _ in range(2 if bidirectional else 1)]
+        self.cells = nn.ModuleList(cells)
+        self.projections = nn.ModuleList(cell.input_projection(input_size) for cell in cells)
+
+    def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+        hidden, cell = _at(state, 0)
+        outputs = []
+        for gates in self.projections[0](inputs).unbind(1):
+            hidden, cell = self.cells[0](gates, hidden, cell)
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=1), _stack([(hidden, cell)])
+
+    def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
+        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        counts = packed.batch_sizes.tolist()  # at each position, the sentences with a word there; on the CPU always
+        both, finals = [], []
+        for direction, (cell, projection) in enumerate(zip(self.cells, self.projections, strict=True)):
+            outputs, final = self._run(cell, torch.split(projection(packed.data), counts), backwards=direction == 1)
+            both.append(outputs)
+            finals.append(final)
+        data = torch.cat(both, dim=-1)
+        joined = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+        memory, _ = pad_packed_sequence(joined, batch_first=True, total_length=inputs.shape[1])
+        assert packed.unsorted_indices is not None
+        return memory, _join(finals, dim=-1).select(packed.unsorted_indices)
+
+    def _run(self, cell: nn.Module, gates: Sequence[Tensor], backwards: bool) -> tuple[Tensor, RNNState]:
+        """One direction, from the gates at each position of all sentences that have a word there, the longest first.
+
+        Outputs are in the order of the gates, and the state is that after each sentence's last step. A step touches
+        only its own sentences: forwards, the others have ended and keep their state; backwards, they have yet to begin.
+        """
+        hidden, state = self._zeros(len(gates[0]))
+        outputs = []
+        for here in reversed(gates) if backwards else gates:
+            count = len(here)
+            advanced, next_cell = cell(here, hidden[:count], None if state is None else state[:count])
+            outputs.append(advanced)
+            hidden = torch.cat([advanced, hidden[count:]])
+            state = None if state is None or next_cell is None else torch.cat([next_cell, state[count:]])
+        if backwards:
+            outputs.reverse()
+        return torch.cat(outputs), _stack([(hidden, state)])
+
+    def _zeros(self, rows: int) -> tuple[Tensor, Tensor | None]:
+        """The state before the first step, in the weights' type, which under autocast is not the inputs'."""
+        zeros = next(self.parameters()).new_zeros(rows, self.hidden_size)
+        return zeros, zeros if self.has_cell else None
+
+    def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        following: tuple[Tensor, Tensor | None] = self.cells[0](self.projections[0](inputs), hidden, cell)
+        return following
+
+
+def _make_cell(spec: RNNSpec, hidden_size: int) -> Cell:
+    return Cell(spec.cell, hidden_size, spec.layer_norm, spec.recurrent_dropout)
+
+
+def _at(state: RNNState, layer: int) -> tuple[Tensor, Tensor | None]:
+    return state.hidden[layer], None if state.cell is None else state.cell[layer]
+
+
+def _stack(layers: list[tuple[Tensor, Tensor | None]]) -> RNNState:
+    """The states (R, H) of all layers as one."""
+    cells = [cell for _, cell in layers if cell is not None]
+    return RNNState(torch.stack([hidden for hidden, _ in layers]), torch.stack(cells) if cells else None)
+
+
+def _split(state: RNNState) -> list[RNNState]:
+    """Each layer's state, with L = 1."""
+    hidden = torch.split(state.hidden, 1)
+    cells = [None] * len(hidden) if state.cell is None else torch.split(state.cell, 1)
+    return [RNNState(*parts) for parts in zip(hidden, cells, strict=True)]
+
+
+def _join(states: list[RNNState], dim: int = 0) -> RNNState:
+    """Layers one above the other (dim=0), or directions side by side (dim=-1)."""
+    if len(states) == 1:
+        return states[0]
+    cells = [state.cell for state in states if state.cell is not None]
+    return RNNState(torch.cat([state.hidden for state in states], dim), torch.cat(cells, dim) if cells else None)
 
 
 def _matching(state: RNNState, inputs: Tensor) -> RNNState:
     """torch's fused LSTM wants its states in its inputs' type."""
-    return RNNState(*(None if part is None else part.to(inputs.dtype) for part in state))  # type: ignore[arg-type]
+    return RNNState(state.hidden.to(inputs.dtype), None if state.cell is None else state.cell.to(inputs.dtype))
 
 
 def _unwrap(state: RNNState) -> Tensor | tuple[Tensor, Tensor]:
@@ -166,6 +286,5 @@ def _wrap(state: Tensor | tuple[Tensor, Tensor]) -> RNNState:
 
 
 def _join_directions(part: Tensor) -> Tensor:
-    """(L*2, B, H), as torch has it, to (L, B, 2*H)."""
-    layers, batch, size = part.shape
-    return part.view(layers // 2, 2, batch, size).transpose(1, 2).reshape(layers // 2, batch, 2 * size)
+    """(2, B, H), as torch has it, to (1, B, 2*H)."""
+    return part.transpose(0, 1).flatten(1).unsqueeze(0)

@@ -7,11 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.models.bridge import Bridge
-from seq2seq.models.decoders import Decoder, DecoderState
+from seq2seq.models.decoders import Decoder, Selectable
 from seq2seq.models.dropout import Dropout
-from seq2seq.models.encoders import RecurrentEncoder
-from seq2seq.models.memory import Memory, RNNState
+from seq2seq.models.encoders import Encoder
 
 
 class Prediction(NamedTuple):
@@ -24,19 +22,18 @@ class Prediction(NamedTuple):
 class SearchState(NamedTuple):
     """All that a search carries of the model: B sentences, K decoder rows for each, R = B * K."""
 
-    decoder: DecoderState
-    memory: Memory | None
+    decoder: Selectable  # rows of the decoder's state
+    source: Selectable  # what the decoder reads of each sentence
     beams: int
 
     def select(self, rows: Tensor) -> SearchState:
-        """Reorders decoder rows (R,); the memory belongs to sentences and stays as it is."""
+        """Reorders decoder rows (R,); the source belongs to sentences and stays as it is."""
         return self._replace(decoder=self.decoder.select(rows))
 
     def keep(self, sentences: Tensor) -> SearchState:
-        """Only these sentences (N,), with their memory and their K rows each."""
+        """Only these sentences (N,), with what is read of them and their K rows each."""
         rows = (sentences.unsqueeze(1) * self.beams + torch.arange(self.beams, device=sentences.device)).flatten()
-        memory = None if self.memory is None else self.memory.select(sentences)
-        return SearchState(self.decoder.select(rows), memory, self.beams)
+        return SearchState(self.decoder.select(rows), self.source.select(sentences), self.beams)
 
 
 class Step(NamedTuple):
@@ -48,22 +45,31 @@ class Step(NamedTuple):
 
 
 class Seq2Seq(nn.Module):
-    """p(y | x) = prod_t p(y_t | y_<t, x), as an encoder, attention and a decoder."""
+    """p(y | x) = prod_t p(y_t | y_<t, x), as an encoder, attention and a decoder.
+
+    longest_source and longest_target are the most tokens, EOS counted, that its parts can read and write; None: any.
+    """
 
     def __init__(
         self,
         source_embedding: nn.Embedding,
         target_embedding: nn.Embedding,
-        encoder: RecurrentEncoder,
-        bridge: Bridge,
+        encoder: Encoder,
         decoder: Decoder,
         output: nn.Linear,
-        dropout: float,
+        dropout: Dropout,
+        longest_source: int | None = None,
+        longest_target: int | None = None,
     ) -> None:
         super().__init__()
         self.source_embedding, self.target_embedding = source_embedding, target_embedding
-        self.encoder, self.bridge, self.decoder, self.output = encoder, bridge, decoder, output
-        self.dropout = Dropout(dropout)
+        self.encoder, self.decoder, self.output, self.dropout = encoder, decoder, output, dropout
+        self.longest_source, self.longest_target = longest_source, longest_target
+
+    @property
+    def attends(self) -> bool:
+        """Whether there is attention, so that steps give weights."""
+        return self.decoder.attends
 
     def forward(self, source: Tensor, source_lengths: Tensor, target_input: Tensor, target_mask: Tensor) -> Prediction:
         """Teacher forcing: logits of every real target token given all before it.
@@ -74,25 +80,28 @@ class Seq2Seq(nn.Module):
             target_input: ids (B, T), beginning with BOS.
             target_mask: (B, T), True at real tokens.
         """
-        first, memory = self._encode(source, source_lengths)
+        first, read = self._encode(source, source_lengths, None)
         embedded = self.dropout(self.target_embedding(target_input))  # (B, T, E)
-        decoded = self.decoder(embedded, self.decoder.start(first), memory)
+        decoded = self.decoder(embedded, first, read)
         return Prediction(self.output(decoded.features[target_mask]), decoded.weights)
 
-    def start(self, source: Tensor, lengths: Tensor, beams: int) -> SearchState:
-        """Encodes source (B, S) once, and gives each sentence `beams` decoder rows."""
-        first, memory = self._encode(source, lengths)
+    def start(self, source: Tensor, lengths: Tensor, beams: int, bias: Tensor | None = None) -> SearchState:
+        """Encodes source (B, S) once, and gives each sentence `beams` decoder rows.
+
+        bias (B, S) is added to the scores of attention, at every step.
+        """
+        first, read = self._encode(source, lengths, bias)
         rows = torch.arange(source.shape[0], device=source.device).repeat_interleave(beams)
-        return SearchState(self.decoder.start(first).select(rows), memory, beams)
+        return SearchState(first.select(rows), read, beams)
 
     def step(self, tokens: Tensor, state: SearchState) -> Step:
         """The last tokens (R,) to the logits of the next ones."""
-        embedded = self.dropout(self.target_embedding(tokens))  # (R, E)
-        features, weights, decoder = self.decoder.step(embedded, state.decoder, state.memory)
+        embedded = self.target_embedding(tokens)  # (R, E)
+        features, weights, decoder = self.decoder.step(embedded, state.decoder, state.source)
         return Step(self.output(features), weights, state._replace(decoder=decoder))
 
-    def _encode(self, source: Tensor, lengths: Tensor) -> tuple[RNNState, Memory | None]:
+    def _encode(self, source: Tensor, lengths: Tensor, bias: Tensor | None) -> tuple[Selectable, Selectable]:
+        """The decoder's first state, and what it reads of the source at each step."""
         encoded = self.encoder(self.source_embedding(source), lengths)
-        attention = self.decoder.attention
-        memory = None if attention is None else attention.prepare(encoded)
-        return self.bridge(encoded.final), memory
+        read = self.decoder.prepare(encoded, bias)
+        return self.decoder.start(encoded, read), read

@@ -35,18 +35,23 @@ def beam_search(
     options: SearchOptions,
     special: SpecialIds,
     prefixes: Sequence[Sequence[int]] | None = None,
+    bias: Tensor | None = None,
 ) -> list[list[Hypothesis]]:
-    """The best translations of each sentence by normalised score, best first, up to beam_size and at least one.
+    """The best translations of each sentence by score, best first, up to beam_size and at least one.
+
+    A score is the total log-probability normalised by length, plus the coverage penalty. The total is the model's own,
+    log_prob, but for a repetition penalty, which counts in the total each time that it struck a chosen token.
 
     Finished hypotheses keep their slots of the beam: with F of them, the best beam_size - F candidates go on. So beam 1
     is greedy and stops at its first EOS. The search of a sentence is over when nothing lives, or when nothing that
     lives can reach the score of its n_best-th finished hypothesis; those beyond the first n_best are a by-product.
 
     source (B, S) with lengths (B,); max_lengths (B,) counts target tokens with EOS, and is raised where a forced prefix
-    needs more. See Constraints for the rules, which hold before any choice.
+    needs more. See Constraints for the rules, which hold before any choice. bias (B, S) is added to the scores of
+    attention.
     """
-    constraints = Constraints(max_lengths, options.min_length, special, prefixes)
-    ended = decode(model, source, lengths, constraints, BeamChooser(options.beam_size, options.n_best), options)
+    constraints = Constraints(max_lengths, options.min_length, special, prefixes, options.repetition())
+    ended = decode(model, source, lengths, constraints, BeamChooser(options.beam_size, options.n_best), options, bias)
     hypotheses = [[hypothesis for _, hypothesis in sentence] for sentence in ended]
     # Sorting is stable: of equal scores, the hypothesis that ended first is the better one.
     return [sorted(sentence, key=lambda hypothesis: -hypothesis.score) for sentence in hypotheses]
@@ -55,10 +60,10 @@ def beam_search(
 class BeamChooser:
     """Fills the free slots with the best continuations of all live hypotheses of the sentence.
 
-    One sentence, K = 3, at step 1. "a" and "b" live with log_probs -1 and -2; "." (EOS) ended at step 0 and keeps a
-    slot, so that K - F = 2 slots are free and the third log_prob is -inf. The best K next tokens of a row are enough:
+    One sentence, K = 3, at step 1. "a" and "b" live with totals -1 and -2; "." (EOS) ended at step 0 and keeps a
+    slot, so that K - F = 2 slots are free and the third total is -inf. The best K next tokens of a row are enough:
 
-        row    log_prob   values             tokens     totals
+        row    total      values             tokens     totals
         a      -1         -0.5  -1    -3     c  .  a    -1.5  -2    -4
         b      -2         -0.2  -2    -4     .  b  a    -2.2  -4    -6
         (none) -inf       -0.1  -3    -5     a  c  .    -inf  -inf  -inf
@@ -66,7 +71,7 @@ class BeamChooser:
     Sorted: -1.5 ("a c", place 0), -2 ("a .", place 1), -2.2 ("b .", place 3), ...; the parent of a place is place // K.
     Two are taken: "a c" lives on and "a ." ends. In brackets what stands in the empty slot, and is never read:
 
-        log_probs -1.5  -2  -inf        tokens  c  .  (.)        parents  0  0  (1)
+        totals    -1.5  -2  -inf        tokens  c  .  (.)        parents  0  0  (1)
 
     Two hypotheses have ended now, so the next step fills one slot.
     """
@@ -82,7 +87,7 @@ class BeamChooser:
 
     def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int]) -> Choice:
         values, tokens = log_probs.topk(min(self.slots, log_probs.shape[2]), dim=2)  # (B, K, N), N = K or V
-        totals = (beam.log_probs[:, :, None] + values).flatten(1)  # (B, K*N)
+        totals = (beam.totals[:, :, None] + values).flatten(1)  # (B, K*N)
         # A stable sort of these few, so that of equal totals the one from the better parent goes first.
         totals, places = totals.sort(dim=1, descending=True, stable=True)
         totals, places = totals[:, : self.slots], places[:, : self.slots]  # (B, K)
@@ -90,7 +95,7 @@ class BeamChooser:
         ranks = torch.arange(self.slots, device=totals.device)
         free = ranks < self.slots - beam.finished  # (B, K)
         return Choice(
-            log_probs=totals.masked_fill(~free, -torch.inf),
+            totals=totals.masked_fill(~free, -torch.inf),
             tokens=tokens.flatten(1).gather(1, places),
             parents=places // tokens.shape[2],
         )

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from seq2seq.search.constraints import Constraints
 from seq2seq.search.history import Choice, Ended, History
+from seq2seq.search.past import Past
 from seq2seq.search.protocol import Model, State
-from seq2seq.search.scoring import LengthPenalty, build_length_penalty
+from seq2seq.search.repetition import Repetition
+from seq2seq.search.scoring import CoveragePenalty, LengthPenalty, build_length_penalty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,20 +21,31 @@ class DecodeOptions:
 
     length_penalty: str = "average"  # none, average or gnmt: see scoring.py
     length_alpha: float = 1.0  # exponent of the length penalty
+    coverage_penalty: float = 0.0  # beta of CoveragePenalty; 0: none
     min_length: int = 1  # fewest target tokens, EOS counted; 1 allows an empty one
+    block_ngram: int = 0  # no n-gram of this size twice: see repetition.py; 0: off
+    repetition_penalty: float = 1.0  # on tokens said before: see repetition.py; 1: none
     return_attention: bool = False
 
     def __post_init__(self) -> None:
         self.penalty()
+        self.coverage()
+        self.repetition()
 
     def penalty(self) -> LengthPenalty:
         return build_length_penalty(self.length_penalty, self.length_alpha)
+
+    def coverage(self) -> CoveragePenalty:
+        return CoveragePenalty(self.coverage_penalty)
+
+    def repetition(self) -> Repetition:
+        return Repetition(self.block_ngram, self.repetition_penalty)
 
 
 class Beam(NamedTuple):
     """Where the search of each sentence stands."""
 
-    log_probs: Tensor  # (B, K) of the live hypotheses; -inf in empty slots
+    totals: Tensor  # (B, K) of the live hypotheses; -inf in empty slots
     finished: Tensor  # (B, 1) how many hypotheses have ended
     best: Tensor  # (B, n_best) their best scores; -inf where there is none
     max_lengths: Tensor  # (B, 1)
@@ -60,11 +73,11 @@ class Chooser(Protocol):
         ...
 
     def first(self) -> list[float]:
-        """Log-probabilities of a sentence's K slots before the first step."""
+        """Totals of a sentence's K slots before the first step."""
         ...
 
     def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int]) -> Choice:
-        """Fill the slots, from next-token log-probabilities (B, K, V) to which all rules have been applied."""
+        """Fill the slots, from next-token log-probabilities (B, K, V) as all rules have left them."""
         ...
 
 
@@ -76,6 +89,7 @@ def decode(
     constraints: Constraints,
     chooser: Chooser,
     options: DecodeOptions,
+    bias: Tensor | None,
 ) -> list[list[Ended]]:
     """Translate source (B, S); the ended hypotheses of each sentence, in the order in which they ended.
 
@@ -87,27 +101,26 @@ def decode(
         return []
     history, penalty, eos = History(), options.penalty(), constraints.special.eos
     sentences = list(range(len(source)))  # the places in the batch of those that still have rows
-    beam = _first_beam(source, constraints, chooser)
-    tokens = torch.full_like(beam.log_probs, constraints.special.bos, dtype=torch.long)  # (B, K)
-    state = model.start(source, lengths, chooser.slots)
+    beam, past = _first_beam(source, constraints, chooser), _first_past(source, lengths, chooser, options)
+    tokens = torch.full_like(beam.totals, constraints.special.bos, dtype=torch.long)  # (B, K)
+    state = model.start(source, lengths, chooser.slots, bias)
 
     for step in count():
         output = model.step(tokens.flatten(), state)
         # Normalised over the whole vocabulary, before any rule: this is what forced scoring gives.
         log_probs = output.logits.log_softmax(-1, dtype=torch.float32).view(*tokens.shape, -1)  # (B, K, V)
-        choice = chooser.choose(constraints.apply(log_probs, step, sentences), beam, step, sentences)
+        allowed = constraints.apply(past.editable(log_probs), step, sentences, past.tokens)
+        choice = chooser.choose(allowed, beam, step, sentences)
+        past = past.grow(choice, log_probs, output.weights)
 
         ended = choice.tokens == eos
-        scores = penalty.score(choice.log_probs, step + 1).masked_fill(~ended, -torch.inf)
-        history.append(sentences, choice, scores, output.weights if options.return_attention else None)
-        live = choice.log_probs.masked_fill(ended, -torch.inf)
-        best = torch.cat([beam.best, scores], dim=1).topk(chooser.n_best, dim=1).values
-
-        # A sentence goes on while something that lives can still be among the n best; NaN compares false and ends it.
-        bounds = penalty.bound(live, step + 1, beam.max_lengths)  # (B, K)
-        done = ~(bounds.amax(dim=1) > best[:, -1])  # (B)
-        finished = beam.finished + (scores > -torch.inf).sum(dim=1, keepdim=True)
-        beam = Beam(live.masked_fill(done[:, None], -torch.inf), finished, best, beam.max_lengths)
+        scores = penalty.score(choice.totals, step + 1).masked_fill(~ended, -torch.inf)
+        if past.coverage is not None:
+            scores = scores + options.coverage().score(past.coverage)
+        history.append(
+            sentences, choice, past.own(choice), scores, output.weights if options.return_attention else None
+        )
+        beam, done = _after(step + 1, beam, choice.totals.masked_fill(ended, -torch.inf), scores, penalty)
 
         going = [row for row, is_done in enumerate(done.tolist()) if not is_done]
         if not going:
@@ -115,30 +128,56 @@ def decode(
         state = output.state
         if len(going) <= 7 / 8 * len(sentences):
             kept = torch.tensor(going, device=source.device)
-            state, beam, choice = state.keep(kept), beam.keep(kept), choice.keep(kept)
+            state, beam, past, choice = state.keep(kept), beam.keep(kept), past.keep(kept), choice.keep(kept)
             sentences = [sentences[row] for row in going]
         if chooser.reorders:
             state = state.select(_rows(choice.parents))
         tokens = choice.tokens
-
-    hypotheses = history.ended(lengths.tolist())
-    if not all(hypotheses):
-        sentence = hypotheses.index([])
-        raise ValueError(
-            f"no translation of sentence {sentence} of the batch: the model's logits are NaN, or -inf wherever a token "
-            "is allowed"
-        )
-    return hypotheses
+    return _whole(history.ended(lengths.tolist()))
 
 
 def _first_beam(source: Tensor, constraints: Constraints, chooser: Chooser) -> Beam:
     size, device = len(source), source.device
     return Beam(
-        log_probs=torch.tensor(chooser.first(), device=device).repeat(size, 1),
+        totals=torch.tensor(chooser.first(), device=device).repeat(size, 1),
         finished=torch.zeros(size, 1, dtype=torch.long, device=device),
         best=torch.full((size, chooser.n_best), -torch.inf, device=device),
         max_lengths=torch.tensor(constraints.max_lengths, device=device)[:, None],
     )
+
+
+def _first_past(source: Tensor, lengths: Tensor, chooser: Chooser, options: DecodeOptions) -> Past:
+    repetition, coverage = options.repetition(), options.coverage()
+    return Past.start(
+        source,
+        lengths,
+        chooser.slots,
+        tokens=repetition.remembers,
+        log_probs=repetition.penalises,
+        coverage=coverage.beta > 0,
+    )
+
+
+def _after(length: int, beam: Beam, live: Tensor, scores: Tensor, penalty: LengthPenalty) -> tuple[Beam, Tensor]:
+    """The beam after a step that made hypotheses of `length` tokens, and whether each sentence is done (B).
+
+    live (B, K) are the totals of those that go on, scores (B, K) those of the ended; -inf in all other slots.
+    """
+    best = torch.cat([beam.best, scores], dim=1).topk(beam.best.shape[1], dim=1).values
+    # A sentence goes on while something that lives can still be among the n best; NaN compares false and ends it.
+    bounds = penalty.bound(live, length, beam.max_lengths)  # (B, K), since a coverage penalty can only lower a score
+    done = ~(bounds.amax(dim=1) > best[:, -1])
+    finished = beam.finished + (scores > -torch.inf).sum(dim=1, keepdim=True)
+    return Beam(live.masked_fill(done[:, None], -torch.inf), finished, best, beam.max_lengths), done
+
+
+def _whole(hypotheses: list[list[Ended]]) -> list[list[Ended]]:
+    if not all(hypotheses):
+        raise ValueError(
+            f"no translation of sentence {hypotheses.index([])} of the batch: the model's logits are NaN, or -inf "
+            "wherever a token is allowed"
+        )
+    return hypotheses
 
 
 def _rows(parents: Tensor) -> Tensor:

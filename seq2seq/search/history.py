@@ -11,15 +11,15 @@ class Hypothesis(NamedTuple):
     """An ended translation."""
 
     tokens: list[int]  # without EOS
-    log_prob: float  # natural logarithm, EOS included
-    score: float  # log_prob normalised by length, EOS counted
+    log_prob: float  # the model's own, as forced scoring gives it: natural logarithm, EOS included
+    score: float  # by which hypotheses are ranked; without repetition and coverage penalties log_prob / divisor(length)
     weights: Tensor | None  # (tokens and EOS, the sentence's own source length), on CPU
 
 
 class Choice(NamedTuple):
     """What fills the K slots of each sentence after a step; all (B, K)."""
 
-    log_probs: Tensor  # of the hypothesis so far; -inf where the slot is empty
+    totals: Tensor  # summed log-probabilities of the hypothesis, as the rules left them; -inf where the slot is empty
     tokens: Tensor  # its newest token
     parents: Tensor  # the slot of the hypothesis that it continues
 
@@ -43,14 +43,20 @@ class History:
 
     def __init__(self) -> None:
         self._sentences: list[list[int]] = []  # of each step: the batch's sentences among its rows
-        self._choices: list[Choice] = []
+        self._tokens: list[Tensor] = []
+        self._parents: list[Tensor] = []
+        self._log_probs: list[Tensor] = []
         self._scores: list[Tensor] = []
         self._weights: list[Tensor] = []
 
-    def append(self, sentences: list[int], choice: Choice, scores: Tensor, weights: Tensor | None) -> None:
-        """Note a step; scores (B, K) are those of hypotheses that end here and -inf elsewhere."""
+    def append(
+        self, sentences: list[int], choice: Choice, log_probs: Tensor, scores: Tensor, weights: Tensor | None
+    ) -> None:
+        """Note a step: the model's own log_probs (B, K), scores of hypotheses that end here and -inf elsewhere."""
         self._sentences.append(sentences)
-        self._choices.append(choice)
+        self._tokens.append(choice.tokens)
+        self._parents.append(choice.parents)
+        self._log_probs.append(log_probs)
         self._scores.append(scores)
         if weights is not None:
             self._weights.append(weights.view(*scores.shape, -1))  # (R, S) -> (B, K, S)
@@ -62,8 +68,8 @@ class History:
             {sentence: start + i for i, sentence in enumerate(sentences)}
             for start, sentences in zip(starts, self._sentences, strict=False)
         ]
-        log_probs, tokens, parents = (torch.cat(field).tolist() for field in zip(*self._choices, strict=True))
-        scores = torch.cat(self._scores).tolist()
+        noted = (self._tokens, self._parents, self._log_probs, self._scores)
+        tokens, parents, log_probs, scores = (torch.cat(steps).tolist() for steps in noted)
         weights = [step_weights.float().cpu() for step_weights in self._weights]
 
         def read(sentence: int, last: int, slot: int) -> Hypothesis:

@@ -42,8 +42,11 @@ class Step(Protocol[StateOut]):
 class Model(Protocol[State]):
     """A translation model, or several in one: an ensemble is a Model that averages its members' log-probabilities."""
 
-    def start(self, source: Tensor, lengths: Tensor, beams: int) -> State:
-        """Encode source (B, S) with its lengths (B,) for `beams` decoder rows a sentence."""
+    def start(self, source: Tensor, lengths: Tensor, beams: int, bias: Tensor | None = None) -> State:
+        """Encode source (B, S) with its lengths (B,) for `beams` decoder rows a sentence.
+
+        bias (B, S) is added to the scores of attention, at every step and in every row of the sentence.
+        """
         ...
 
     def step(self, tokens: Tensor, state: State) -> Step[State]:

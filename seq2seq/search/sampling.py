@@ -43,16 +43,18 @@ def sample(
     special: SpecialIds,
     seeds: Sequence[int],
     prefixes: Sequence[Sequence[int]] | None = None,
+    bias: Tensor | None = None,
 ) -> list[list[Hypothesis]]:
     """Draw options.samples translations of each sentence, in the order of drawing; equal ones may occur.
 
     The random numbers are the sentence's own, from seeds[i], one per sample and step, so that a sample doesn't depend
-    on its company. log_prob and score are of the model's own distribution, before temperature and filters.
-    Rules and shapes are those of beam_search; the filters choose among what the rules allow.
+    on its company. log_prob and score are those of beam_search, before temperature and filters: so log_prob is of the
+    model's own distribution. Rules and shapes are those of beam_search too; the filters choose among what the rules
+    leave, and a repetition penalty comes before the temperature.
     """
-    constraints = Constraints(max_lengths, options.min_length, special, prefixes)
+    constraints = Constraints(max_lengths, options.min_length, special, prefixes, options.repetition())
     sampler = Sampler(options, _uniforms(seeds, constraints.max_lengths, options.samples).to(source.device))
-    ended = decode(model, source, lengths, constraints, sampler, options)
+    ended = decode(model, source, lengths, constraints, sampler, options, bias)
     return [[hypothesis for _, hypothesis in sorted(sentence, key=lambda end: end.slot)] for sentence in ended]
 
 
@@ -81,7 +83,7 @@ class Sampler:
         tokens = candidates.gather(2, places)  # (B, K, 1)
         slots = torch.arange(self.slots, device=tokens.device)
         return Choice(
-            log_probs=beam.log_probs + log_probs.gather(2, tokens).squeeze(2),
+            totals=beam.totals + log_probs.gather(2, tokens).squeeze(2),
             tokens=tokens.squeeze(2),
             parents=slots.expand(len(sentences), -1),
         )

@@ -8,6 +8,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+LEAST_COVERAGE = 1e-6
+
 
 @dataclass(frozen=True)
 class LengthPenalty(ABC):
@@ -51,6 +53,26 @@ class GNMTPenalty(LengthPenalty):
 
     def divisor(self, length: Tensor | int) -> Tensor | float:
         return ((5 + length) / 6) ** self.alpha
+
+
+@dataclass(frozen=True)
+class CoveragePenalty:
+    """cp = beta * sum_i log(min(sum_j p_ij, 1)), Wu et al. (2016), equation 14: what an ended hypothesis left unread.
+
+    p_ij is the attention of target token j on source token i, EOS among both. cp is 0 where every source token got the
+    attention of a whole target token, and below 0 elsewhere, so that LengthPenalty.bound stays a bound. The sum over j
+    is taken as 10^-6 at least: a token that got nothing at all costs beta * 13.8.
+    """
+
+    beta: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta < float("inf"):
+            raise ValueError(f"coverage_penalty={self.beta} must be positive, or 0 for none")
+
+    def score(self, coverage: Tensor) -> Tensor:
+        """coverage (..., S), at least 1 at padding, to cp (...,)."""
+        return self.beta * coverage.clamp(LEAST_COVERAGE, 1).log().sum(dim=-1)
 
 
 LENGTH_PENALTIES: Mapping[str, type[LengthPenalty]] = MappingProxyType(

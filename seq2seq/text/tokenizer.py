@@ -10,7 +10,6 @@ import io
 import logging
 import os
 import random
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,8 @@ from typing import Literal
 import sentencepiece
 
 from seq2seq.errors import CheckpointError, ConfigError, DataError
+from seq2seq.text.escapes import escape, unescape
+from seq2seq.text.spans import read_spans
 
 LOGGER = logging.getLogger("seq2seq")
 
@@ -27,14 +28,6 @@ LARGEST_AUTO = 32_000
 SAMPLED_LINES = 2_000_000
 SPECIAL_PIECES, BYTE_PIECES = 4, 256
 ALL_CHARACTERS = 0x110000 + SPECIAL_PIECES + BYTE_PIECES
-
-# SentencePiece writes a space as U+2581 and skips training lines with U+2585, so both are spelled with an escape
-# character in front, and so is the escape character (private use) itself. Lone surrogates have no UTF-8.
-ESCAPE = "\ue581"
-ESCAPED = {"\u2581": ESCAPE + "_", "\u2585": ESCAPE + "=", ESCAPE: ESCAPE + ESCAPE}
-UNESCAPED = {escaped: character for character, escaped in ESCAPED.items()}
-TO_ESCAPE = re.compile("[\u2581\u2585\ue581\ud800-\udfff]")
-TO_UNESCAPE = re.compile(ESCAPE + "[_=" + ESCAPE + "]")
 
 
 class Tokenizer:
@@ -106,11 +99,11 @@ class Tokenizer:
 
     def encode(self, line: str) -> list[int]:
         """The ids of one line, without BOS and EOS; [] for an empty one."""
-        return list(self._processor.encode(_escape(line)))
+        return list(self._processor.encode(escape(line)))
 
     def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
         """The ids of each line, as `encode` gives them, on all cores."""
-        return list(self._processor.encode([_escape(line) for line in lines]))
+        return list(self._processor.encode([escape(line) for line in lines]))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of any ids: control pieces vanish, broken UTF-8 becomes U+FFFD, unknown is spelled "<unk>"."""
@@ -119,12 +112,19 @@ class Tokenizer:
         if next((i for i in ids if not self._processor.is_control(i)), None) == self.unk_id:
             text = text.removeprefix(" ")  # of a word model's " <unk>"
         text = text.removeprefix("\u2581").replace("\u2581", " ")  # where the space itself had to be spelled in bytes
-        return TO_UNESCAPE.sub(lambda match: UNESCAPED[match[0]], text)
+        return unescape(text)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """One readable string for each id, with U+2581 for a space: for people to look at, not to decode."""
-        pieces = [self._processor.id_to_piece(i) for i in ids]
-        return [TO_UNESCAPE.sub(lambda match: UNESCAPED[match[0]], piece) for piece in pieces]
+        return [unescape(self._processor.id_to_piece(i)) for i in ids]
+
+    def spans(self, line: str) -> list[tuple[int, int]]:
+        """Of each piece of `encode(line)`, the characters line[start:end] that it stands for, its space included.
+
+        The bytes of one character have its span each, and the space put before a line has (0, 0).
+        """
+        owners = [i for i, character in enumerate(line) for _ in escape(character).encode()]
+        return read_spans(self._processor.encode(escape(line), out_type="serialized_proto"), owners)
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ class _Recipe:
         model = io.BytesIO()
         lossless = model_type != "word"
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=map(_escape, self.lines),
+            sentence_iterator=map(escape, self.lines),
             model_writer=model,
             model_type=model_type,
             vocab_size=vocab_size,
@@ -292,7 +292,3 @@ def _sample(lines: Sequence[str], seed: int) -> Sequence[str]:
     if len(lines) <= SAMPLED_LINES:
         return lines
     return [lines[i] for i in sorted(random.Random(seed).sample(range(len(lines)), SAMPLED_LINES))]
-
-
-def _escape(line: str) -> str:
-    return TO_ESCAPE.sub(lambda match: ESCAPED.get(match[0], "\ufffd"), line)

@@ -51,6 +51,7 @@ def train(config: Config) -> Run:
         RunFolder.refuse_existing(path)
         texts = read_texts(config)
         corpora = encode_texts(config, texts)
+        config = config.replace(attention=config.attention.fitted(corpora.report["source_per_target"]))
         seed_everything(config.seed)
         model = model_for(config, corpora.tokenizers)
         if config.init is not None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
-from seq2seq.config import Config, interval
+from seq2seq.config import Config
 from seq2seq.data.batch import Batch, collate
 from seq2seq.data.prepare import Corpora
 from seq2seq.data.sampler import BatchSampler
 from seq2seq.models.seq2seq import Seq2Seq
+from seq2seq.options.training import interval
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime

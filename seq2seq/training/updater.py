@@ -13,6 +13,7 @@ from torch import Tensor
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch
 from seq2seq.evaluation.translator import predict
+from seq2seq.models.coverage import coverage_loss
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.runtime import Runtime
 from seq2seq.training.loss import cross_entropy
@@ -25,6 +26,7 @@ class Updater:
     def __init__(self, config: Config, model: Seq2Seq, runtime: Runtime) -> None:
         self.model, self.runtime = model, runtime
         self.label_smoothing = config.trainer.label_smoothing
+        self.coverage_loss = config.attention.coverage_loss
         self.clip_norm = math.inf if config.trainer.clip_norm is None else config.trainer.clip_norm
         self.optimizer = build_optimizer(config.optimizer, model.parameters())
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16")
@@ -38,10 +40,13 @@ class Updater:
         for batch in batches:
             batch = batch.to(self.runtime.device)
             with self.runtime.autocast():
-                logits, _ = predict(self.model, batch)
-            loss = cross_entropy(logits, batch.target_output[batch.target_mask], self.label_smoothing)
-            self.scaler.scale(loss.smoothed / tokens).backward()  # type: ignore[no-untyped-call]
-            self.meter.add(loss.smoothed, loss.nll, batch.target_tokens)
+                logits, weights = predict(self.model, batch)
+            smoothed, nll = cross_entropy(logits, batch.target_output[batch.target_mask], self.label_smoothing)
+            if self.coverage_loss:
+                assert weights is not None
+                smoothed = smoothed + self.coverage_loss * coverage_loss(weights, batch.target_mask)
+            self.scaler.scale(smoothed / tokens).backward()  # type: ignore[no-untyped-call]
+            self.meter.add(smoothed, nll, batch.target_tokens)
         self.scaler.unscale_(self.optimizer)
         self.meter.gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.scaler.step(self.optimizer)

@@ -605,7 +605,8 @@ def test_a_prefix_is_what_the_translation_begins_with(command: Command, model: s
     assert len(texts) == 3
     bad = command("translate", model, "input_format=json", stdin=b'{"text": "a"}\n{"txt": "a"}\n')
     assert bad.code == 1
-    assert bad.err.startswith('error: line 2: must be an object such as {"text": "...", "prefix": "..."}, not {"txt"')
+    assert bad.err.startswith('error: line 2: must be an object such as {"text": "...", "prefix": "...", "focus"')
+    assert 'of which only text is needed, not {"txt": "a"}' in bad.err
 
 
 def test_files_with_odd_names(command: Command, model: str, here: Path) -> None:

@@ -175,8 +175,8 @@ def test_other_keys_of_data_keep_it() -> None:
 
 def test_files_of_ones_own_bring_the_defaults_for_real_corpora() -> None:
     tiny, own = compose(), compose(["data.train=x", "data.valid=y"])
-    assert (tiny.tokenizer.vocab_size, tiny.embedding_size, tiny.encoder.hidden_size) == (600, 128, 128)
-    assert (own.tokenizer.vocab_size, own.embedding_size, own.encoder.hidden_size) == ("auto", 256, 256)
+    assert (tiny.tokenizer.vocab_size, tiny.embedding_size, tiny.encoder_size) == (600, 128, 2 * 128)
+    assert (own.tokenizer.vocab_size, own.embedding_size, own.encoder_size) == ("auto", 256, 2 * 256)
     assert own.data.test is None
     assert compose(["data=tiny", "data.test=t"]).data.train == tiny.data.train
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.cli import compose
-from seq2seq.config import Config, interval
+from seq2seq.config import Config
 from seq2seq.errors import ConfigError
+from seq2seq.options import SearchConfig
 from seq2seq.resources import shipped
 from seq2seq.schema import COMPONENTS
 
@@ -22,8 +24,9 @@ CONFIGS = shipped("configs")
 CHOICES = [
     (path.parent.name, path.stem)
     for path in sorted(CONFIGS.glob("*/*.yaml"))
-    if path.parent.name not in ("data", "experiment")
+    if path.parent.name not in ("data", "experiment", "table")
 ]
+PARTNERS = {("decoder", "transformer"): {"attention": "multi_head"}}  # what a choice can't do without
 
 
 def faults(plain: dict[str, Any]) -> list[str]:
@@ -82,6 +85,9 @@ def test_all_faults_come_at_once_each_on_its_line() -> None:
         ("search.top_p", 1.5, "from 0.0 to 1.0"),
         ("search.length_penalty", "wu", "one of none, average, gnmt"),
         ("metric.tokenize", "13b", "one of 13a, none, intl, char, zh, ja-mecab, ko-mecab"),
+        ("data.reverse_source", 1, "true or false"),
+        ("search.coverage_penalty", -0.1, "from 0.0 to 100.0"),
+        ("search.repetition_penalty", 0.5, "from 1.0 to 100.0"),
     ],
 )
 def test_types_and_ranges(key: str, value: Any, allowed: str) -> None:
@@ -89,121 +95,41 @@ def test_types_and_ranges(key: str, value: Any, allowed: str) -> None:
     assert faults(nested(key, value)) == [f"{key}={shown} is not allowed: it must be {allowed}"]
 
 
-LUONG_DOT = (
-    "attention=luong_dot needs decoder.hidden_size ({}) to equal the encoder's output size ({}); "
-    "use attention=luong_general or set decoder.hidden_size={}"
-)
-CONTRADICTION = (
-    "attention={} and decoder.attend={} contradict each other; "
-    "use decoder.attend=auto, or attention=none for a decoder without attention"
-)
-FEEDING = (
-    "decoder.input_feeding=true needs attention after the RNN, but attention={} has {}: "
-    "there is no attentional vector to feed; set decoder.input_feeding=false"
-)
-BATCHES = "set exactly one of trainer.batch_tokens and trainer.batch_sentences, and the other to null"
-
-
 @pytest.mark.parametrize(
     ("plain", "message"),
     [
         (
-            {
-                "attention": "luong_dot",
-                "encoder": {"name": "gru", "hidden_size": 512},
-                "decoder": {"name": "gru", "hidden_size": 512},
-            },
-            LUONG_DOT.format(512, 1024, 1024),
+            {"decoder": {"name": "gnmt", "attend": "before_rnn"}},
+            "decoder=gnmt has no decoder.attend, which decoder=gru and decoder=lstm have; allowed are decoder.dropout, "
+            "decoder.hidden_size, decoder.readout, decoder.readout_size, decoder.bridge, decoder.layer_norm, "
+            "decoder.locked_dropout, decoder.recurrent_dropout, decoder.cell, decoder.num_layers, decoder.residual",
         ),
         (
-            {
-                "attention": "luong_dot",
-                "encoder": {"name": "gru", "hidden_size": 512, "bidirectional": False},
-                "decoder": {"name": "gru", "hidden_size": 256},
-            },
-            LUONG_DOT.format(256, 512, 512),
-        ),
-        ({"decoder": {"name": "lstm", "attend": "none"}}, CONTRADICTION.format("luong_general", "none")),
-        (
-            {"attention": "none", "decoder": {"name": "lstm", "attend": "after_rnn"}},
-            CONTRADICTION.format("none", "after_rnn"),
+            {"attention": {"name": "none", "window": "local_m"}},
+            "attention=none has no attention.window, which every other attention has; allowed are attention.attend",
         ),
         (
-            {"attention": "bahdanau", "decoder": {"name": "gru", "input_feeding": True}},
-            FEEDING.format("bahdanau", "before_rnn"),
-        ),
-        ({"attention": "none", "decoder": {"name": "gru", "input_feeding": True}}, FEEDING.format("none", "none")),
-        (
-            {"tie_embeddings": "output", "decoder": {"name": "gru", "readout_size": 300}},
-            "tie_embeddings=output needs decoder.readout_size (300) to equal embedding_size (256); "
-            "set decoder.readout_size=auto or tie_embeddings=none",
+            {"encoder": {"name": "mean", "hidden_size": 64}},
+            "encoder=mean has no encoder.hidden_size, which every other encoder has; allowed are encoder.dropout",
         ),
         (
-            {"tie_embeddings": "all", "tokenizer": {"shared": False}},
-            "tie_embeddings=all needs one vocabulary: set tokenizer.shared=true or tie_embeddings=output",
-        ),
-        ({"trainer": {"batch_tokens": 4000}}, BATCHES),
-        ({"trainer": {"batch_sentences": None}}, BATCHES),
-        (
-            {"trainer": {"max_epochs": None}},
-            "set at least one of trainer.max_epochs, trainer.max_updates and trainer.max_minutes",
+            {"scheduler": {"name": "constant", "factor": 0.5}},
+            "scheduler=constant has no scheduler.factor, which scheduler=plateau has; "
+            "allowed are scheduler.warmup_updates",
         ),
         (
-            {"trainer": {"validate_every": "one epoch"}},
-            "trainer.validate_every='one epoch' is not an interval: use a number of updates such as 500, or '1 epoch'",
-        ),
-        (
-            {"trainer": {"save_every": "0 epochs"}},
-            "trainer.save_every='0 epochs' is not an interval: use a number of updates such as 500, or '1 epoch'",
-        ),
-        (
-            {"scheduler": "cosine", "trainer": {"max_epochs": None, "max_minutes": 5}},
-            "scheduler=cosine needs scheduler.decay_updates where neither max_updates nor max_epochs is set",
-        ),
-        (
-            {"search": {"beam_size": 3, "n_best": 5}},
-            "search.n_best=5 is more than search.beam_size=3 can find; set search.beam_size=5",
-        ),
-        (
-            {"search": {"min_length": 20, "max_length": 10}},
-            "search.min_length=20 is more than search.max_length=10",
+            {"encoder": {"name": "mean", "size": 64}},
+            "unknown option encoder.size; allowed are encoder.name, encoder.dropout",
         ),
     ],
 )
-def test_impossible_pairs_say_what_to_do(plain: dict[str, Any], message: str) -> None:
+def test_an_option_of_another_component_says_whose_it_is(plain: dict[str, Any], message: str) -> None:
     assert faults(plain) == [message]
 
 
-@pytest.mark.parametrize(
-    "plain",
-    [
-        {"attention": "luong_dot"},
-        {"attention": "luong_dot", "decoder": {"name": "gru", "hidden_size": 512}},
-        {"attention": "bahdanau", "decoder": {"name": "gru", "input_feeding": True, "attend": "after_rnn"}},
-        {"decoder": {"name": "gru", "readout_size": 300}},
-        {"tokenizer": {"shared": False}},
-        {"trainer": {"batch_tokens": 4000, "batch_sentences": None}},
-        {"search": {"sample": True, "beam_size": 1, "n_best": 5}},
-    ],
-)
-def test_neighbours_of_impossible_pairs_are_possible(plain: dict[str, Any]) -> None:
-    Config.from_dict(plain)
-
-
-def test_several_impossible_pairs_come_together() -> None:
-    found = faults({"attention": "none", "decoder": {"name": "gru", "attend": "before_rnn"}, "search": {"n_best": 9}})
-    assert found == [
-        CONTRADICTION.format("none", "before_rnn"),
-        "search.n_best=9 is more than search.beam_size=5 can find; set search.beam_size=9",
-    ]
-
-
-@pytest.mark.parametrize(
-    "name", ["../up", "a/b", "", ".", "..", "x" * 300, "a\0b", "train", "valid"], ids=lambda name: repr(name)[:12]
-)
-def test_names_of_test_sets_are_names_of_files(name: str) -> None:
-    """They name translations/NAME.hypothesis, so a slash would lead elsewhere."""
-    assert len(faults({"data": {"test": {name: "PREFIX"}}})) == 1
+def test_an_option_that_the_paper_fixes_is_anothers_too() -> None:
+    [message] = faults({"decoder": {"name": "conditional_gru", "num_layers": 2}})
+    assert message.startswith("decoder=conditional_gru has no decoder.num_layers, which every other decoder has; ")
 
 
 def test_sizes_that_follow_from_others() -> None:
@@ -226,6 +152,8 @@ def test_attention_stands_where_its_paper_has_it_unless_told_otherwise() -> None
     assert Config.from_dict({"attention": "none"}).attend == "none"
     moved = Config.from_dict({"attention": "bahdanau", "decoder": {"name": "gru", "attend": "after_rnn"}})
     assert moved.attend == "after_rnn"
+    turned = Config.from_dict({"attention": {"name": "bahdanau", "attend": "after_rnn"}})
+    assert turned.attend == "after_rnn"
 
 
 def test_training_prefixes_and_test_sets() -> None:
@@ -236,14 +164,9 @@ def test_training_prefixes_and_test_sets() -> None:
     assert (Config().data.train_prefixes(), Config().data.tests()) == ([], {})
 
 
-@pytest.mark.parametrize(("text", "meant"), [(7, (7, None)), ("1 epoch", (None, 1)), ("12 epochs", (None, 12))])
-def test_intervals(text: int | str, meant: tuple[int | None, int | None]) -> None:
-    assert interval(text) == meant
-
-
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in COMPONENTS for name in COMPONENTS[group]])
 def test_every_component_survives_json(group: str, name: str) -> None:
-    config = Config.from_dict({group: name})
+    config = Config.from_dict({group: name, **PARTNERS.get((group, name), {})})
     assert getattr(config, group).name == name
     plain = config.to_dict()
     assert plain["format_version"] == 1
@@ -272,14 +195,16 @@ def test_a_config_with_everything_changed_survives_json() -> None:
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-KEYS = st.sampled_from([*Config.__dataclass_fields__, "name", "hidden_size", "test", "betas", "validate_every", "x"])
+OPTIONS = ["name", "hidden_size", "num_heads", "positions", "attend", "coverage", "bridge", "test", "betas", "x"]
+KEYS = st.sampled_from([*Config.__dataclass_fields__, *OPTIONS, "validate_every"])
 LEAVES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
     st.floats(),
     st.text(max_size=5),
-    st.sampled_from(["auto", "none", "gru", "lstm", "bahdanau", "adam", "cosine", "1 epoch"]),
+    st.sampled_from(["auto", "none", "gru", "lstm", "bahdanau", "adam", "cosine", "1 epoch", "transformer", "gnmt"]),
+    st.sampled_from(["cnn", "mean", "multi_head", "luong_location", "copy", "rotary", "learned", "neural"]),
 )
 PLAIN = st.recursive(
     LEAVES,
@@ -302,11 +227,15 @@ def test_the_yaml_files_and_the_dataclasses_have_the_same_defaults() -> None:
     assert compose(["data=files"]) == Config()
 
 
+def words(group: str, name: str) -> list[str]:
+    return [f"{group}={name}", *(f"{other}={theirs}" for other, theirs in PARTNERS.get((group, name), {}).items())]
+
+
 @pytest.mark.parametrize(("group", "name"), CHOICES)
 def test_every_choice_composes_to_its_dataclass(group: str, name: str) -> None:
-    composed = compose(["data=files", f"{group}={name}"])
+    composed = compose(["data=files", *words(group, name)])
     if group in COMPONENTS:
-        assert composed == Config.from_dict({group: name})
+        assert composed == Config.from_dict({group: name, **PARTNERS.get((group, name), {})})
     elif group == "tokenizer":
         assert composed == Config.from_dict({"tokenizer": {"name": name}})
     elif group == "search":
@@ -317,6 +246,24 @@ def test_every_choice_composes_to_its_dataclass(group: str, name: str) -> None:
         assert composed == Config()
 
 
+@pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in ("encoder", "decoder")])
+def test_every_encoder_and_decoder_suits_the_corpus_that_ships(group: str, name: str) -> None:
+    """It sets options of all of them: their dropout, and embedding_size, which other sizes follow."""
+    composed = compose(words(group, name))
+    assert composed.embedding_size == 128
+    assert getattr(composed, group) == COMPONENTS[group][name](dropout=0.1)
+
+
+@pytest.mark.parametrize("name", sorted(COMPONENTS["attention"]))
+def test_every_attention_goes_with_the_corpus_that_ships(name: str) -> None:
+    assert compose([f"attention={name}"]).attention == COMPONENTS["attention"][name]()
+
+
+def test_the_transformer_is_two_words() -> None:
+    composed = compose(["encoder=mean", "attention=multi_head", "decoder=transformer"])
+    assert (composed.encoder_size, composed.decoder_size, composed.tied) == (128, 128, "all")
+
+
 def test_every_component_has_a_file() -> None:
     files = {(path.parent.name, path.stem) for path in CONFIGS.glob("*/*.yaml")}
     assert {(group, name) for group in COMPONENTS for name in COMPONENTS[group]} <= files
@@ -324,17 +271,26 @@ def test_every_component_has_a_file() -> None:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("experiment/*.yaml")), ids=lambda path: path.stem)
 def test_every_experiment_composes(path: Path) -> None:
-    assert isinstance(compose([f"experiment={path.stem}", "data=files"]), Config)
+    assert isinstance(compose([f"experiment={path.stem}"]), Config)
 
 
-def test_the_papers_experiments_are_the_papers_models() -> None:
-    luong = compose(["experiment=luong2015"])
-    assert (luong.encoder.name, luong.attention.name, luong.decoder.name) == ("lstm", "luong_general", "lstm")
-    assert luong.decoder.input_feeding
-    assert luong.attend == "after_rnn"
-    bahdanau = compose(["experiment=bahdanau2015"])
-    assert (bahdanau.encoder.name, bahdanau.attention.name, bahdanau.decoder.name) == ("gru", "bahdanau", "gru")
-    assert bahdanau.attend == "before_rnn"
+@pytest.mark.parametrize(
+    ("name", "parts", "place"),
+    [
+        ("cho2014", ("gru", "none", "gru"), "none"),
+        ("sutskever2014", ("lstm", "none", "lstm"), "none"),
+        ("bahdanau2015", ("gru", "bahdanau", "gru"), "before_rnn"),
+        ("luong2015", ("lstm", "luong_general", "lstm"), "after_rnn"),
+        ("transformer2017", ("transformer", "multi_head", "transformer"), "after_rnn"),
+    ],
+)
+def test_the_papers_experiments_are_the_papers_models(name: str, parts: tuple[str, str, str], place: str) -> None:
+    paper = compose([f"experiment={name}"])
+    assert (paper.encoder.name, paper.attention.name, paper.decoder.name) == parts
+    assert paper.attend == place
+    assert paper.data.reverse_source == (name == "sutskever2014")
+    assert getattr(paper.decoder, "input_feeding", False) == (name == "luong2015")
+    assert (getattr(paper.decoder, "source_vector", "") == "every_step") == (name == "cho2014")
 
 
 def test_the_default_is_the_corpus_that_ships() -> None:
@@ -345,28 +301,60 @@ def test_the_default_is_the_corpus_that_ships() -> None:
     )
 
 
-def options(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """Each `key: value` line of a YAML file: its number, the key, and whether a comment explains it."""
+# --- what stands in the files
+
+
+def comments(path: Path) -> dict[str, str]:
+    """Each option of a YAML file, and of the files that it begins with, with the comment beside, above or below it."""
     lines = path.read_text(encoding="utf-8").splitlines()
+    found: dict[str, str] = {}
     block = ""
-    for number, line in enumerate(lines, 1):
+    for i, line in enumerate(lines):
         if line and not line.startswith((" ", "#")):
             block = line.partition(":")[0]
+        if block == "defaults" and (included := re.fullmatch(r" +- (/?)([\w/]+?)(@_here_)?", line)):
+            folder = CONFIGS if included[1] else path.parent
+            found |= comments(folder / f"{included[2]}.yaml") if included[2] != "_self_" else {}
         match = re.match(r" *(\w+): +[^ #]", line)
         if match and block not in ("defaults", "hydra"):
-            explained = " #" in line or lines[number - 2].lstrip().startswith("#")
-            yield number, match[1], explained
+            comment = line.partition(" #")[2] or (lines[i - 1] if lines[i - 1].lstrip().startswith("#") else "")
+            below = lines[i + 1] if i + 1 < len(lines) and re.match(" +#", lines[i + 1]) else ""
+            found[match[1]] = comment + below
+    if "name" in found and lines[0].startswith("#"):
+        found["name"] = lines[0]  # what a file is about explains its name
+    return found
 
 
-@pytest.mark.parametrize(
-    "path",
-    [p for p in sorted(CONFIGS.rglob("*.yaml")) if p.parts[-2] not in ("help", "experiment") and p.stem != "tiny"],
-    ids=lambda path: f"{path.parent.name}/{path.stem}",
-)
+FILES = [
+    path
+    for path in sorted(CONFIGS.rglob("*.yaml"))
+    if path.parent.name not in ("help", "experiment", "table") and path.stem != "tiny"
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_option_is_explained_where_it_stands(path: Path) -> None:
-    found = list(options(path))
+    found = comments(path)
     assert found
     in_search_of_a_run = path.stem in ("translate", "evaluate")  # there `search:` says that null is the run's own
     allowed = set(Config.__dataclass_fields__["search"].default_factory().__dict__) if in_search_of_a_run else set()
     allowed |= {"lowercase"} if path.stem == "evaluate" else set()
-    assert [f"{number}: {key}" for number, key, explained in found if not explained and key not in allowed] == []
+    assert {key for key, comment in found.items() if not comment} <= allowed
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in COMPONENTS for name in COMPONENTS[group]])
+def test_a_components_file_shows_all_its_options_and_what_they_may_be(group: str, name: str) -> None:
+    found, options = comments(CONFIGS / group / f"{name}.yaml"), COMPONENTS[group][name]
+    defaults = {field.name: field.default for field in fields(options)}
+    assert found.keys() == defaults.keys()
+    hints = get_type_hints(options)
+    for key in found.keys() - {"attend"}:  # the other place is the decoder's matter
+        kinds = [kind for kind in (hints[key], *get_args(hints[key])) if get_origin(kind) is Literal]
+        choices = {str(choice) for kind in kinds for choice in get_args(kind)} - {str(defaults[key])}
+        assert {choice for choice in choices if choice not in found[key]} == set(), key
+
+
+@pytest.mark.parametrize("name", ["search/beam", "search/greedy", "search/sampling", "translate", "evaluate"])
+def test_every_option_of_the_search_is_shown(name: str) -> None:
+    shown = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert (shown if "/" in name else shown["search"]).keys() == SearchConfig.__dataclass_fields__.keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -27,6 +27,7 @@ class Outer:
     many: list[float] = field(default_factory=list)
     named: str | dict[str, str] | None = None
     inner: Inner = field(default_factory=Inner)
+    free: float = 0.0
 
 
 def faults_of(plain: object) -> list[str]:
@@ -80,7 +81,9 @@ def test_instances_pass() -> None:
         ({"mode": None}, "mode=null is not allowed: it must be one of auto, fast"),
         ({"either": "many"}, "either=many is not allowed: it must be a whole number or auto"),
         ({"either": 0}, "either=0 is not allowed: it must be at least 1"),
-        ({"many": [1, "a"]}, "many=[1, 'a'] is not allowed: it must be a list"),
+        ({"many": [1, "a"]}, "many=[1, 'a'] is not allowed: it must be a list of numbers"),
+        ({"many": [1, math.nan]}, "many=[1, nan] is not allowed: it must be a list of numbers"),
+        ({"free": math.nan}, "free=nan is not allowed: it must be a number"),
         ({"named": {"a": 1}}, "named={'a': 1} is not allowed: it must be text or a mapping or null"),
         ({"inner": 3}, "inner must be a mapping of options, not 3"),
         ({"inner": {"size": 0}}, "inner.size=0 is not allowed: it must be at least 1"),
@@ -89,7 +92,7 @@ def test_instances_pass() -> None:
         ({"inner": {"rate": math.inf}}, "inner.rate=inf is not allowed: it must be from 0.0 to 1.0"),
         ({"inner": {"rates": 1}}, "unknown option inner.rates: did you mean inner.rate?"),
         ({"innner": {}}, "unknown option innner: did you mean inner?"),
-        ({7: 1}, "unknown option 7; allowed are flag, name, maybe, mode, either, many, named, inner"),
+        ({7: 1}, "unknown option 7; allowed are flag, name, maybe, mode, either, many, named, inner, free"),
     ],
 )
 def test_each_fault_names_key_value_and_what_is_allowed(plain: dict[Any, Any], message: str) -> None:
@@ -120,6 +123,7 @@ def test_suggestions_are_near_or_all() -> None:
 def test_types_in_words() -> None:
     assert describe(int | None) == "a whole number or null"
     assert describe(str | list[str]) == "text or a list"
+    assert describe(list[float] | None) == "a list of numbers or null"
     assert describe(Literal["a", None]) == "one of a, null"
 
 
@@ -161,3 +165,73 @@ def test_faults_of_components(plain: object, message: str) -> None:
     faults = Faults()
     assert parse_component("shape", plain, faults) is None
     assert faults == [message]
+
+
+@pytest.fixture
+def shapes(shape: type[Any]) -> dict[str, type[Any]]:
+    """The group `shape` with three components more; a square's angle is fixed, so that it is no option."""
+
+    @component("shape", "square")
+    @dataclass(frozen=True)
+    class Square:
+        angle: ClassVar[float] = 90.0
+        name: str = "square"
+        side: float = 1.0
+
+    @component("shape", "oval")
+    @dataclass(frozen=True)
+    class Oval(shape):
+        name: str = "oval"
+        tilt: float = 0.0
+
+    @component("shape", "kite")
+    @dataclass(frozen=True)
+    class Kite:
+        name: str = "kite"
+        side: float = 1.0
+        angle: float = 60.0
+        tilt: float = 0.0
+
+    return COMPONENTS["shape"]
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        (
+            {"name": "square", "radius": 1},
+            "shape=square has no shape.radius, which shape=round and shape=oval have; allowed are shape.side",
+        ),
+        (
+            {"name": "square", "angle": 45},
+            "shape=square has no shape.angle, which shape=kite has; allowed are shape.side",
+        ),
+        (
+            {"name": "oval", "angle": 45},
+            "shape=oval has no shape.angle, which shape=kite has; allowed are shape.radius, shape.tilt",
+        ),
+        ({"name": "square", "sde": 1}, "unknown option shape.sde: did you mean shape.side?"),
+        ({"name": "square", "colour": 1}, "unknown option shape.colour; allowed are shape.name, shape.side"),
+    ],
+)
+@pytest.mark.usefixtures("shapes")
+def test_an_option_that_a_component_lacks_and_others_have(plain: object, message: str) -> None:
+    faults = Faults()
+    assert parse_component("shape", plain, faults) is None
+    assert faults == [message]
+
+
+def test_an_option_that_all_others_have(shapes: dict[str, type[Any]]) -> None:
+    @component("shape", "dot")
+    @dataclass(frozen=True)
+    class Dot:
+        name: str = "dot"
+        size: float = 1.0
+
+    del shapes["round"], shapes["oval"]
+    faults = Faults()
+    assert parse_component("shape", {"name": "dot", "side": 2, "size": "x"}, faults) is None
+    assert faults == [
+        "shape=dot has no shape.side, which every other shape has; allowed are shape.size",
+        "shape.size=x is not allowed: it must be a number",
+    ]

@@ -6,15 +6,10 @@ from itertools import product
 import pytest
 import torch
 
-import seq2seq
-from seq2seq.data.lengths import LengthLimit
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.translator import Translator, model_for, override
-from seq2seq.options import RuntimeConfig
-from seq2seq.runtime import Runtime
+from seq2seq.evaluation.translator import Translator, override
 from seq2seq.search.beam import SearchOptions, beam_search
 from seq2seq.search.protocol import SpecialIds
-from seq2seq.text.tokenizer import TokenizerPair
 
 SUBJECTS = [
     ("der Hund", "the dog"),
@@ -49,42 +44,9 @@ PARTS = {
 }
 
 
-def make(tokenizer, cell, attention):
-    """A translator of random weights, large enough that its outputs vary; bytes are made unlikely."""
-    config = seq2seq.Config.from_dict(
-        {
-            "embedding_size": 12,
-            "tie_embeddings": "none",
-            "encoder": {"name": cell, "hidden_size": 8},
-            "attention": attention,
-            "decoder": {"name": cell},
-        }
-    )
-    tokenizers = TokenizerPair.train(
-        SOURCES, TARGETS, shared=False, model_type=tokenizer, vocab_size=320 if tokenizer == "bpe" else "auto"
-    )
-    runtime = Runtime.resolve(RuntimeConfig(device="cpu", precision="fp32", threads=1), training=False)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
-        model = model_for(config, tokenizers)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.mul_(1.5)
-            model.output.weight.mul_(2)
-            for embedding in (model.source_embedding, model.target_embedding):
-                embedding.weight.normal_()
-            for i, piece in enumerate(tokenizers.target.pieces(range(tokenizers.target.vocab_size))):
-                if piece.startswith("<0x"):
-                    model.output.bias[i] = -12
-    return Translator(model, tokenizers, LengthLimit(1.5, 5), config.search, runtime)
-
-
 @pytest.fixture(scope="module")
-def translators():
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    yield {name: make(*parts) for name, parts in PARTS.items()}
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(precision)
+def translators(make_translator):
+    return {name: make_translator(SOURCES, TARGETS, *parts) for name, parts in PARTS.items()}
 
 
 @pytest.fixture(params=PARTS)
@@ -122,6 +84,8 @@ SEARCHES = [
     {"beam_size": 6, "n_best": 4, "length_penalty": "gnmt"},
     {"sample": True, "n_best": 3, "temperature": 0.8},
     {"sample": True, "top_k": 5, "top_p": 0.9},
+    {"block_ngram": 2, "repetition_penalty": 1.3},
+    {"sample": True, "block_ngram": 1, "repetition_penalty": 2.0},
 ]
 
 
@@ -221,6 +185,20 @@ def test_the_log_probability_is_that_of_forced_scoring(translator):
             torch.testing.assert_close(pair.attention, hypothesis.attention, atol=1e-4, rtol=0)
 
 
+def test_a_repetition_penalty_is_in_the_score_and_not_in_the_log_probability(words):
+    translator = having(words, beam_size=4, n_best=4, repetition_penalty=1.5, length_penalty="none")
+    every = [(t.source, h) for t in translator.translate(LINES) for h in t.hypotheses]
+    scored = translator.score([source for source, _ in every], [h.text for _, h in every])
+    repeated = 0
+    for (_, hypothesis), pair in zip(every, scored, strict=True):
+        assert hypothesis.log_prob == pytest.approx(pair.log_prob, abs=1e-4)
+        again = [token in pair.tokens[:t] for t, token in enumerate(pair.tokens)]
+        penalised = sum(value * (1.5 if said else 1) for value, said in zip(pair.token_log_probs, again, strict=True))
+        assert hypothesis.score == pytest.approx(penalised, abs=1e-4)
+        repeated += any(again)
+    assert repeated > 5
+
+
 def test_a_pair_is_scored_alike_in_any_company(translator):
     pairs = [*PAIRS[::6], ("", "us"), ("uns", ""), *PAIRS[:2]]
     alone = [translator.score([source], [target], attention=True)[0] for source, target in pairs]
@@ -240,7 +218,7 @@ def test_attention_is_on_request_a_row_for_each_token_and_for_eos(translator):
     tokenizer = translator.tokenizers.source
     for line, translation in zip(LINES, translator.translate(LINES, attention=True), strict=True):
         assert translation.source_tokens == [*tokenizer.pieces(tokenizer.encode(line)), "</s>"]
-        if translator.model.decoder.attention is None:
+        if not translator.model.attends:
             assert translation.attention is None
             continue
         assert translation.attention.shape == (len(translation.tokens) + 1, len(translation.source_tokens))
@@ -364,3 +342,92 @@ def test_search_options_go_through_the_strict_constructor(words):
         override(words.search, {"beam_sise": 3})
     with pytest.raises(ConfigError, match=r"n_best=9 is more than search\.beam_size=5 can find"):
         override(words.search, {"n_best": 9})
+
+
+def test_a_coverage_penalty_is_added_to_the_score(translator):
+    """Wu et al. (2016), equation 14, from the attention that is given back."""
+    if not translator.model.attends:
+        with pytest.raises(ConfigError) as raised:
+            having(translator, coverage_penalty=0.4)
+        assert str(raised.value) == (
+            "search.coverage_penalty=0.4 needs attention weights, but this model has no attention; set "
+            "search.coverage_penalty=0"
+        )
+        return
+    for translation in having(translator, coverage_penalty=0.4, n_best=3).translate(LINES, attention=True):
+        for hypothesis in translation.hypotheses:
+            unread = hypothesis.attention.double().sum(dim=0).clamp(max=1).log().sum().item()
+            expected = hypothesis.log_prob / (len(hypothesis.tokens) + 1) + 0.4 * unread
+            assert hypothesis.score == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("search", [{}, {"sample": True}], ids=str)
+def test_no_ngram_occurs_twice(words, search):
+    """Nor does a translation end too early: it may go on with any other word."""
+    translator, bias = having(words, block_ngram=2, max_length=30, **search), words.model.output.bias
+    eos = words.tokenizers.target.eos_id
+    with torch.no_grad():
+        bias[eos] -= 50
+        try:
+            found = [translator.translate(LINES)[:6] for translator in (translator, having(words, **search))]
+        finally:
+            bias[eos] += 50
+    repeats = [
+        sum(len(pairs) - len(set(pairs)) for pairs in (list(zip(t.tokens, t.tokens[1:], strict=False)) for t in some))
+        for some in found
+    ]
+    assert repeats[0] == 0 < repeats[1]
+    assert [len(translation.tokens) for translation in found[0]] == [len(t.tokens) for t in found[1]]
+
+
+# --- models with a longest source and a longest target
+
+
+def test_a_line_that_the_model_cannot_read_is_refused_before_any_search(words, monkeypatch):
+    monkeypatch.setattr(words.model, "longest_source", 5)
+    monkeypatch.setattr(words.model, "start", None)  # no search can begin
+    long = "ein Kind findet den Weg"
+    with pytest.raises(DataError) as raised:
+        words.translate(["uns", "der Hund sieht uns", long], first_line=7)
+    assert str(raised.value) == (
+        "line 9: 6 source pieces with the end of sentence, but this model takes at most 5 (attention."
+        "max_source_length, or max_length of learned positions): shorten the line, or set search.max_source_length=4 "
+        "to cut it"
+    )
+    monkeypatch.undo()
+    monkeypatch.setattr(words.model, "longest_source", 5)
+    fitting = words.translate(["uns", "der Hund sieht uns", " " * 40])
+    assert [len(translation.source_tokens) for translation in fitting] == [2, 5, 1]
+    cut = having(words, max_source_length=4).translate([long])
+    assert cut[0].source_tokens == [*(f"\u2581{word}" for word in long.split()[:4]), "</s>"]
+
+
+def test_no_output_is_longer_than_the_model_can_write(words, monkeypatch):
+    monkeypatch.setattr(words.model, "longest_target", 6)
+    eos, bias = words.tokenizers.target.eos_id, words.model.output.bias
+    with torch.no_grad():
+        bias[eos] -= 50
+        try:
+            translations = words.translate(LINES, prefixes=["", "the dog sees us the", *[""] * 9])
+        finally:
+            bias[eos] += 50
+    assert {len(translation.tokens) + 1 for translation in translations} == {6}
+    with pytest.raises(DataError) as raised:
+        words.translate(["uns", "uns"], prefixes=["", "the dog sees us the dog"], first_line=4)
+    assert str(raised.value) == (
+        "line 5: 7 prefix pieces with the end of sentence, but this model takes at most 6 (attention."
+        "max_source_length, or max_length of learned positions): shorten the prefix"
+    )
+
+
+@pytest.mark.parametrize(("side", "pieces"), [("source", 5), ("target", 4)])
+def test_a_pair_that_the_model_cannot_take_is_refused(words, monkeypatch, side, pieces):
+    monkeypatch.setattr(words.model, f"longest_{side}", pieces - 1)
+    with pytest.raises(DataError) as raised:
+        words.score(["uns", "der Hund sieht uns"], ["us", "the dog sees"])
+    assert str(raised.value) == (
+        f"pair 2: {pieces} {side} pieces with the end of sentence, but this model takes at most {pieces - 1} "
+        f"(attention.max_source_length, or max_length of learned positions): shorten its {side}"
+    )
+    monkeypatch.setattr(words.model, f"longest_{side}", pieces)
+    assert len(words.score(["uns", "der Hund sieht uns"], ["us", "the dog sees"])) == 2

@@ -1,5 +1,7 @@
 """What a model gives for a sentence doesn't depend on the sentences beside it, nor on padding or order."""
 
+import functools
+
 import pytest
 import torch
 
@@ -8,10 +10,12 @@ from seq2seq.search.beam import SearchOptions, beam_search
 from seq2seq.search.protocol import SpecialIds
 from seq2seq.training.loss import cross_entropy
 
-TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
-ORDERS = [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1]]
-BEAMS = 4
+TOLERANCE = {"atol": 1e-9, "rtol": 1e-9}
+ORDERS = {(0, 1, 2): 0, (2, 0, 1): 3}  # of the sentences, and how many columns of padding nobody needs
+BEAMS = 3
 PAD, BOS, EOS, UNK = 3, 1, 2, 0
+RAISED = (2, 5, 0)  # a position of each sentence
+MUCH = 1e4
 
 
 def forced(model, batch):
@@ -33,17 +37,15 @@ def forced(model, batch):
 def test_teacher_forcing(variant, model, pairs, pad):
     alone = [forced(model, pad([pair]))[0][0] for pair in pairs]
     assert len({len(logits) for logits, _, _ in alone}) == len(pairs)
-    for order in ORDERS:
-        for extra in (0, 3):
-            together, loss = forced(model, pad([pairs[i] for i in order], extra))
-            torch.testing.assert_close(loss, sum(alone[i][1] for i in order), **TOLERANCE)
-            for i, result in zip(order, together, strict=True):
-                for value, expected in zip(result, alone[i], strict=True):
-                    if value is None:
-                        assert expected is None
-                        assert variant.attention == "none"
-                    else:
-                        torch.testing.assert_close(value, expected, **TOLERANCE)
+    for order, extra in ORDERS.items():
+        together, loss = forced(model, pad([pairs[i] for i in order], extra))
+        torch.testing.assert_close(loss, sum(alone[i][1] for i in order), **TOLERANCE)
+        for i, result in zip(order, together, strict=True):
+            for value, expected in zip(result, alone[i], strict=True):
+                assert (value is None) == (expected is None)
+                if value is not None:
+                    torch.testing.assert_close(value, expected, **TOLERANCE)
+            assert (result[2] is not None) == variant.attends
 
 
 class Tiled:
@@ -52,7 +54,7 @@ class Tiled:
     def __init__(self, model):
         self.model = model
 
-    def start(self, source, lengths, beams):
+    def start(self, source, lengths, beams, bias):
         rows = torch.arange(len(source)).repeat_interleave(beams)
         return TiledState(self.model.start(source[rows], lengths[rows], 1), beams)
 
@@ -66,8 +68,8 @@ class TiledState:
         self.inner, self.beams = inner, beams
 
     def select(self, rows):
-        memory = None if self.inner.memory is None else self.inner.memory.select(rows)
-        return TiledState(SearchState(self.inner.decoder.select(rows), memory, 1), self.beams)
+        inner = self.inner
+        return TiledState(SearchState(inner.decoder.select(rows), inner.source.select(rows), 1), self.beams)
 
     def keep(self, sentences):
         return self.select(torch.cat([torch.arange(self.beams) + self.beams * i for i in sentences.tolist()]))
@@ -78,13 +80,19 @@ class Stepped:
         self.logits, self.weights, self.state = logits, weights, state
 
 
-def search(model, pairs, pad, extra=0):
+def search(model, pairs, pad, extra=0, bias=None):
     batch = pad(pairs, extra)
     options = SearchOptions(beam_size=BEAMS, n_best=2, return_attention=True)
     special = SpecialIds(BOS, EOS, (PAD, BOS, UNK))
-    limits = 2 * batch.source_lengths + 3
-    found = beam_search(model, batch.source, batch.source_lengths, limits, options, special)
+    limits = batch.source_lengths + 1
+    found = beam_search(model, batch.source, batch.source_lengths, limits, options, special, bias=bias)
     return [hypotheses[:2] for hypotheses in found]  # those that are searched for in earnest
+
+
+@pytest.fixture(scope="module")
+def together(pairs, pad):
+    """What a search finds for all sentences at once: one search a model."""
+    return functools.cache(lambda model: search(model, pairs, pad))
 
 
 def assert_same(found, expected):
@@ -92,37 +100,61 @@ def assert_same(found, expected):
     for one, other in zip(found, expected, strict=True):
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
         assert one.score == pytest.approx(other.score, abs=1e-4)
-        if one.weights is None:
-            assert other.weights is None
-        else:
+        assert (one.weights is None) == (other.weights is None)
+        if one.weights is not None:
             torch.testing.assert_close(one.weights, other.weights, atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
-def test_search(variant, model, pairs, pad):
+def test_search(variant, model, together, pairs, pad):
     alone = [search(model, [pair], pad)[0] for pair in pairs]
-    assert len({len(hypothesis.tokens) for hypotheses in alone for hypothesis in hypotheses}) > 1
     for (source, _), hypotheses in zip(pairs, alone, strict=True):
         for hypothesis in hypotheses:
-            if variant.attention == "none":
-                assert hypothesis.weights is None
-            else:
+            assert (hypothesis.weights is not None) == variant.attends
+            if variant.attends:
                 assert hypothesis.weights.shape == (len(hypothesis.tokens) + 1, len(source) + 1)
-                torch.testing.assert_close(hypothesis.weights.sum(1), torch.ones(len(hypothesis.tokens) + 1))
-    for order, extra in zip(ORDERS, (0, 3), strict=True):
-        for i, found in zip(order, search(model, [pairs[i] for i in order], pad, extra), strict=True):
-            assert_same(found, alone[i])
+    for i, found in enumerate(together(model)):
+        assert_same(found, alone[i])
+    (order, extra), *_ = reversed(ORDERS.items())
+    for i, found in zip(order, search(model, [pairs[i] for i in order], pad, extra), strict=True):
+        assert_same(found, alone[i])
     for found, expected in zip(search(Tiled(model), pairs, pad), alone, strict=True):
         assert_same(found, expected)
 
 
 @torch.no_grad()
-def test_what_search_finds_is_what_forced_scoring_gives(variant, model, pairs, pad):
-    sources = [source for source, _ in pairs]
-    found = [hypotheses[0] for hypotheses in search(model, pairs, pad)]
-    scored, _ = forced(model, pad([(source, best.tokens) for source, best in zip(sources, found, strict=True)]))
-    for hypothesis, (logits, _, weights) in zip(found, scored, strict=True):
+def test_what_search_finds_is_what_forced_scoring_gives(model, together, pairs, pad):
+    found = [hypotheses[0] for hypotheses in together(model)]
+    pairs = [(source, best.tokens) for (source, _), best in zip(pairs, found, strict=True)]
+    for hypothesis, (logits, _, weights) in zip(found, forced(model, pad(pairs))[0], strict=True):
         log_probs = logits.log_softmax(-1)[range(len(logits)), [*hypothesis.tokens, EOS]]
         assert hypothesis.log_prob == pytest.approx(log_probs.sum().item(), abs=1e-4)
         if weights is not None:
             torch.testing.assert_close(hypothesis.weights, weights, atol=1e-4, rtol=0)
+
+
+def test_a_bias_turns_all_attention_to_a_position(variant, model, pairs, pad):
+    """At every step and of every hypothesis, however many sentences have ended; but no window opens for it."""
+    source = pad(pairs).source
+    bias = MUCH * torch.nn.functional.one_hot(torch.tensor(RAISED), source.shape[1])
+    seen = 0
+    for hypotheses, position in zip(search(model, pairs, pad, bias=bias), RAISED, strict=True):
+        for hypothesis in hypotheses if variant.attends else []:
+            inside = hypothesis.weights[:, position] > 0
+            seen += int(inside.sum())
+            torch.testing.assert_close(hypothesis.weights[inside, position], hypothesis.weights[inside].sum(dim=1))
+            if variant.config.attention.window == "none":
+                assert inside.all()
+    assert seen or not variant.attends
+
+
+@torch.no_grad()
+def test_a_bias_of_zeros_is_none(model, pairs, pad):
+    batch = pad(pairs)
+    states = [
+        model.start(batch.source, batch.source_lengths, BEAMS, bias) for bias in (None, torch.zeros(batch.source.shape))
+    ]
+    for tokens in 4 + torch.arange(3 * len(pairs) * BEAMS).view(3, -1) % 10:
+        (without, *_), (logits, *_) = steps = [model.step(tokens, state) for state in states]
+        assert torch.equal(logits, without)
+        states = [step.state for step in steps]

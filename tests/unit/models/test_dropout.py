@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from seq2seq.models.dropout import Dropout
+from seq2seq.models.dropout import Dropout, LockedDropout, make_dropout
 
 RATES = [0.05, 0.1, 0.3, 0.5, 0.95]
 COUNT = 400_003  # not a multiple of four
@@ -83,3 +83,43 @@ def test_a_view_with_gaps_is_dropped_like_any_other():
     outputs = dropped(0.5, inputs)
     assert torch.equal(outputs, torch.where(outputs == 0, 0.0, 2 * inputs))
     assert 0 < (outputs == 0).sum() < 24
+
+
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_noise_is_the_mask_of_all_steps(locked, dtype):
+    torch.manual_seed(0)
+    noise = make_dropout(0.3, locked).train().noise(50, 6, 70, like=torch.empty(1, dtype=dtype))
+    assert noise.shape == (50, 6, 70)
+    assert noise.dtype == dtype
+    kept = noise != 0
+    torch.testing.assert_close(noise[kept].double(), torch.full((kept.sum(),), 1 / 0.7).double(), rtol=5e-3, atol=0)
+    independent = 50 * 70 * (1 if locked else 6)
+    assert abs(kept.double().mean() - 0.7) < 5 * (0.3 * 0.7 / independent) ** 0.5
+    assert all(torch.equal(noise[:, 0], noise[:, step]) == locked for step in range(1, 6))
+    assert not torch.equal(noise[0], noise[1])
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_no_noise_in_eval_mode_or_at_rate_zero(locked):
+    assert make_dropout(0.5, locked).eval().noise(2, 3, 4, like=torch.empty(1)) is None
+    assert make_dropout(0.0, locked).train().noise(2, 3, 4, like=torch.empty(1)) is None
+
+
+def test_a_locked_mask_is_the_same_at_every_step_and_another_in_every_row(tensors):
+    inputs = tensors(4)(20, 7, 30)
+    torch.manual_seed(0)
+    outputs = LockedDropout(0.5).train()(inputs)
+    zero = outputs == 0
+    assert torch.equal(outputs, torch.where(zero, 0.0, 2 * inputs))
+    assert torch.equal(zero, zero[:, :1].expand(-1, 7, -1))
+    assert len(torch.unique(zero[:, 0], dim=0)) == 20
+    assert abs(zero[:, 0].double().mean() - 0.5) < 5 * (0.25 / 600) ** 0.5
+
+
+def test_locked_dropout_lets_steps_through_in_eval_mode_only(tensors):
+    inputs = tensors(5)(4, 3)
+    assert torch.equal(LockedDropout(0.5).eval()(inputs), inputs)
+    assert torch.equal(LockedDropout(0.0).train()(inputs), inputs)
+    with pytest.raises(AssertionError, match="whole sequences"):
+        LockedDropout(0.5).train()(inputs)

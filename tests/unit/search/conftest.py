@@ -45,7 +45,7 @@ class TableModel:
         self.words = [token for token in range(vocabulary_size) if token not in (PAD, BOS, EOS, UNK)]
         self.batch_sizes = []  # sentences at each step
 
-    def start(self, source, lengths, beams):
+    def start(self, source, lengths, beams, bias=None):
         self.width, self.beams, self.batch_sizes = source.shape[1], beams, []
         places = torch.arange(1, self.width + 1)
         keys = (source * places * (places <= lengths[:, None])).sum(dim=1)

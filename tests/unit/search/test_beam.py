@@ -1,3 +1,4 @@
+import math
 from itertools import product
 
 import pytest
@@ -21,29 +22,47 @@ def search(model, batch, sources, max_lengths, options, prefixes=None):
     return beam_search(model, source, lengths, torch.tensor(max_lengths), options, model.special, prefixes)
 
 
+def plain_choices(model, source, tokens, max_length, options, prefix):
+    """What may follow these tokens, with the number that is added to their total."""
+    following, step = model.log_probs(source, tokens), len(tokens)
+    if step < len(prefix):
+        return {prefix[step]: following[prefix[step]]}
+    if step == max_length - 1:
+        return {EOS: following[EOS]}
+    size = options.block_ngram
+    said = {tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)} if size else set()
+    allowed = [word for word in model.words if tuple([*tokens, word][-size:]) not in said]
+    if step + 1 >= options.min_length or not allowed:
+        allowed.append(EOS)
+    return {token: following[token] * (options.repetition_penalty if token in tokens else 1) for token in allowed}
+
+
+def plain_score(model, source, tokens, total, options):
+    coverage = [sum(weights) for weights in zip(*model.weights(source, tokens), strict=True)]
+    unread = sum(math.log(min(covered, 1)) for covered in coverage)
+    divisor = DIVISORS[options.length_penalty](len(tokens) + 1, options.length_alpha)
+    return total / divisor + options.coverage_penalty * unread
+
+
 def plain_beam_search(model, source, max_length, options, prefix=()):
     """One sentence in plain Python and float64, without early termination: (tokens, log_prob, score), best first."""
     max_length = max(max_length, len(prefix) + 1)
     live, finished = [([], 0.0)], []
-    for step in range(max_length):
-        candidates = []
-        for tokens, log_prob in live:
-            following = model.log_probs(source, tokens)
-            if step < len(prefix):
-                allowed = [prefix[step]]
-            elif step == max_length - 1:
-                allowed = [EOS]
-            else:
-                allowed = model.words + ([EOS] if step + 1 >= options.min_length else [])
-            candidates += [([*tokens, token], log_prob + following[token]) for token in allowed]
+    while live:
+        candidates = [
+            ([*tokens, token], total + value)
+            for tokens, total in live
+            for token, value in plain_choices(model, source, tokens, max_length, options, prefix).items()
+        ]
         candidates.sort(key=lambda candidate: -candidate[1])
         kept = candidates[: options.beam_size - len(finished)]
         live = [candidate for candidate in kept if candidate[0][-1] != EOS]
-        for tokens, log_prob in kept:
-            if tokens[-1] == EOS:
-                divisor = DIVISORS[options.length_penalty](len(tokens), options.length_alpha)
-                finished.append((tokens[:-1], log_prob, log_prob / divisor))
-    return sorted(finished, key=lambda ended: -ended[2])
+        finished += [(tokens[:-1], total) for tokens, total in kept if tokens[-1] == EOS]
+    scored = [
+        (tokens, model.forced_score(source, tokens), plain_score(model, source, tokens, total, options))
+        for tokens, total in finished
+    ]
+    return sorted(scored, key=lambda ended: -ended[2])
 
 
 def assert_same(hypotheses, expected):
@@ -148,6 +167,9 @@ def test_any_batch_is_the_plain_search_of_each_sentence(table_model, batch, data
     options = SearchOptions(
         beam_size=beam_size, n_best=n_best, length_penalty=name, length_alpha=alpha,
         min_length=data.draw(st.integers(1, 6)),
+        coverage_penalty=data.draw(st.sampled_from([0.0, 0.0, 0.2, 3.0])),
+        block_ngram=data.draw(st.sampled_from([0, 0, 1, 2, 3])),
+        repetition_penalty=data.draw(st.sampled_from([1.0, 1.0, 1.3, 4.0])),
     )  # fmt: skip
     found = search(model, batch, sources, max_lengths, options, prefixes)
     for i, hypotheses in enumerate(found):
@@ -258,6 +280,9 @@ def test_a_batch_of_nothing_gives_nothing(table_model):
         ({"beam_size": 3, "n_best": 4}, r"n_best=4 must be between 1 and beam_size \(3\)"),
         ({"n_best": 0}, r"n_best=0 must be between 1 and beam_size \(5\)"),
         ({"length_penalty": "wu"}, "length_penalty=wu is unknown"),
+        ({"coverage_penalty": -0.1}, "coverage_penalty=-0.1 must be positive, or 0 for none"),
+        ({"block_ngram": -1}, "block_ngram=-1 must be positive, or 0 to allow any repetition"),
+        ({"repetition_penalty": 0.9}, "repetition_penalty=0.9 must be a number from 1, which changes nothing"),
     ],
 )
 def test_impossible_options_are_refused(options, message):

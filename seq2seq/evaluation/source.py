@@ -1,0 +1,83 @@
+"""A line as the model reads it: cut into pieces, cut to length, and what is added to its attention scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seq2seq.errors import DataError
+from seq2seq.text.tokenizer import Tokenizer
+
+LOGGER = logging.getLogger("seq2seq")
+LARGEST = torch.finfo(torch.float32).max
+
+
+class Source(NamedTuple):
+    """A line to translate; `number` names it in messages."""
+
+    number: int
+    line: str
+    ids: list[int]  # without EOS
+    bias: list[float]  # added to the attention scores of ids and EOS; [] where nothing is
+
+    @classmethod
+    def read(cls, number: int, line: str, bias: Sequence[float] | None, tokenizer: Tokenizer, longest: int) -> Source:
+        """Cut to `longest` pieces, with a warning, and its bias with it.
+
+        Raises:
+            DataError: a bias of another length than the line, or with numbers that can't be added to a score.
+        """
+        ids = tokenizer.encode(line)
+        numbers = [] if bias is None else _complete(bias, len(ids), number)
+        if len(ids) > longest:
+            LOGGER.warning(
+                "line %d: cut from %s to %s tokens (search.max_source_length)",
+                number, f"{len(ids):,}", f"{longest:,}",
+            )  # fmt: skip
+            ids, numbers = ids[:longest], [*numbers[:longest], *numbers[-1:]]
+        return cls(number, line, ids, numbers)
+
+    def check(self, longest: int | None) -> None:
+        """DataError where a model that takes at most `longest` pieces, EOS counted, can't read this line."""
+        if longest is not None:
+            fix = f"shorten the line, or set search.max_source_length={longest - 1} to cut it"
+            check_pieces(f"line {self.number}", "source", len(self.ids), longest, fix)
+
+
+def check_pieces(where: str, side: str, pieces: int, longest: int | None, fix: str) -> None:
+    """DataError where these pieces and EOS are more than a model takes; longest None: it takes any number."""
+    if longest is not None and pieces + 1 > longest:
+        raise DataError(
+            f"{where}: {pieces + 1:,} {side} pieces with the end of sentence, but this model takes at most "
+            f"{longest:,} (attention.max_source_length, or max_length of learned positions): {fix}"
+        )
+
+
+def padded_bias(sources: Sequence[Source]) -> Tensor | None:
+    """What is added to the attention scores of a batch, (B, S) with S the longest source and EOS; None for nothing."""
+    if not any(any(source.bias) for source in sources):
+        return None
+    longest = max(len(source.ids) + 1 for source in sources)
+    return torch.tensor([source.bias + [0.0] * (longest - len(source.bias)) for source in sources])
+
+
+def _complete(bias: Sequence[float], pieces: int, number: int) -> list[float]:
+    """The numbers of all pieces and of EOS, or [] for none."""
+    if len(bias) == 0:
+        return []
+    if len(bias) not in (pieces, pieces + 1):
+        raise DataError(
+            f"line {number}: attention_bias has {len(bias):,} numbers for a line of {pieces:,} source pieces; give one "
+            "for each of translate(...)[i].source_tokens, before any cut (the last, for </s>, may be left out)"
+        )
+    for place, value in enumerate(bias, start=1):
+        if not abs(value) <= LARGEST:
+            raise DataError(
+                f"line {number}: number {place} of attention_bias is {value}, and only finite numbers can be added to "
+                "a score; a large negative one such as -100 turns attention away"
+            )
+    return [*(float(value) for value in bias), *([0.0] if len(bias) == pieces else [])]

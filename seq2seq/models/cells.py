@@ -1,0 +1,136 @@
+"""One layer's step of a GRU or an LSTM, plain or with layer normalisation and recurrent dropout."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.models.dropout import Dropout
+
+GATES = {"gru": 3, "lstm": 4}
+
+
+class Cell(nn.Module):
+    """From a layer's input, as gates already, and its last state to its next state.
+
+    The gates' order and formulas are those of torch.nn.GRU and torch.nn.LSTM. torch's GRU applies the reset gate after
+    the recurrent product (Cho et al. (2014) apply it before); cuDNN and the other toolkits do the same.
+
+    `layer_norm` is that of Ba et al. (2016), LN(a) = gain * (a - mean) / std + bias over a whole vector of gates:
+    LN(W_ih x) + LN(W_hh h) are an LSTM's gates, and h' = o * tanh(LN(c')). A GRU's reset and update gate are normalised
+    together and the candidate by itself, n = tanh(LN(W_in x) + r * LN(W_hn h)). The norms' biases take the place of
+    b_ih and b_hh; `input_projection` makes a projection that knows whether it needs its own.
+
+    `recurrent_dropout` is that of Semeniuta et al. (2016): in training, dropout on the candidate alone, an LSTM's g or
+    a GRU's n, so that what is remembered is never dropped. The masks are fresh at every step ("per-step" there).
+    """
+
+    def __init__(self, kind: str, hidden_size: int, layer_norm: bool = False, recurrent_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layer_norm = layer_norm
+        self.gates_size = GATES[kind] * hidden_size
+        self.hidden_projection = nn.Linear(hidden_size, self.gates_size, bias=not layer_norm)
+        if layer_norm:
+            self.input_norm = GATE_NORMS[kind](hidden_size)
+            self.hidden_norm = GATE_NORMS[kind](hidden_size)
+        self.transition = TRANSITIONS[kind](hidden_size, layer_norm, recurrent_dropout)
+
+    def input_projection(self, input_size: int) -> nn.Linear:
+        """A new projection of inputs (..., I) to this cell's gates (..., G*H); whoever calls it owns it."""
+        return nn.Linear(input_size, self.gates_size, bias=not self.layer_norm)
+
+    def forward(self, gates: Tensor, hidden: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Gates (R, G*H) = W_ih x + b_ih (b_ih left out with `layer_norm`), and the last hidden and cell state (R, H).
+
+        Returns the next hidden and cell state; a GRU's cell state is None.
+        """
+        from_input, from_hidden = gates, self.hidden_projection(hidden)
+        if self.layer_norm:
+            from_input, from_hidden = self.input_norm(from_input), self.hidden_norm(from_hidden)
+        following: tuple[Tensor, Tensor | None] = self.transition(from_input, from_hidden, hidden, cell)
+        return following
+
+
+class Transition(nn.Module):
+    """The equations of one step, after the products with W_ih and W_hh."""
+
+    def __init__(self, hidden_size: int, layer_norm: bool = False, recurrent_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = Dropout(recurrent_dropout)
+
+    def forward(
+        self, from_input: Tensor, from_hidden: Tensor, hidden: Tensor, cell: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Gates from the input and from the last state (R, G*H), and the last state (R, H), to the next state."""
+        raise NotImplementedError
+
+
+class GRUTransition(Transition):
+    """r, z = sigmoid; n = tanh(input's + r * hidden's); h' = (1 - z) * n + z * h."""
+
+    def forward(
+        self, from_input: Tensor, from_hidden: Tensor, hidden: Tensor, cell: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        both = 2 * hidden.shape[-1]  # the columns of the reset and the update gate
+        reset, update = torch.sigmoid(from_input[:, :both] + from_hidden[:, :both]).chunk(2, dim=-1)
+        candidate = self.dropout(torch.tanh(from_input[:, both:] + reset * from_hidden[:, both:]))
+        return candidate + update * (hidden - candidate), None
+
+
+class LSTMTransition(Transition):
+    """i, f, o = sigmoid, g = tanh; c' = f * c + i * g; h' = o * tanh(c')."""
+
+    def __init__(self, hidden_size: int, layer_norm: bool = False, recurrent_dropout: float = 0.0) -> None:
+        super().__init__(hidden_size, layer_norm, recurrent_dropout)
+        self.cell_norm = nn.LayerNorm(hidden_size) if layer_norm else nn.Identity()
+
+    def forward(
+        self, from_input: Tensor, from_hidden: Tensor, hidden: Tensor, cell: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        assert cell is not None
+        i, f, g, o = (from_input + from_hidden).chunk(4, dim=-1)
+        next_cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * self.dropout(torch.tanh(g))
+        return torch.sigmoid(o) * torch.tanh(self.cell_norm(next_cell)), next_cell
+
+
+class GRUGateNorm(nn.Module):
+    """Reset and update gate normalised together, the candidate by itself."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.sizes = [2 * hidden_size, hidden_size]
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for size in self.sizes)
+
+    def forward(self, gates: Tensor) -> Tensor:
+        parts = torch.split(gates, self.sizes, dim=-1)
+        return torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)], dim=-1)
+
+
+def _lstm_gate_norm(hidden_size: int) -> nn.Module:
+    return nn.LayerNorm(4 * hidden_size)
+
+
+TRANSITIONS: dict[str, type[Transition]] = {"gru": GRUTransition, "lstm": LSTMTransition}
+GATE_NORMS = {"gru": GRUGateNorm, "lstm": _lstm_gate_norm}
+
+
+def initialise(module: nn.Module, hidden_size: int) -> None:
+    """Orthogonal recurrent matrices (Saxe et al. 2014), Glorot input matrices, zero biases, and a forget bias of 1.
+
+    Each gate's block is drawn by itself. The forget bias is that of Jozefowicz et al. (2015). A norm's gains are 1.
+    """
+    for name, parameter in module.named_parameters():
+        recurrent = any(part in name for part in _RECURRENT)
+        if parameter.dim() == 2:
+            for block in torch.split(parameter.data, hidden_size):
+                (nn.init.orthogonal_ if recurrent else nn.init.xavier_uniform_)(block)
+        elif name.endswith(".weight"):
+            nn.init.ones_(parameter)
+        else:
+            nn.init.zeros_(parameter)
+            is_lstm = parameter.shape[0] == 4 * hidden_size
+            if is_lstm and recurrent:
+                parameter.data[hidden_size : 2 * hidden_size] = 1.0
+
+
+_RECURRENT = ("weight_hh", "bias_hh", "hidden_projection", "hidden_norm")  # in names of torch's parameters or of Cell's

@@ -1,0 +1,80 @@
+"""The decoder of Google's translation system: attention by the bottom layer, its context an input of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.models.attention import Attention
+from seq2seq.models.decoders import AttendingDecoder, Decoded, DecoderState
+from seq2seq.models.dropout import Dropout
+from seq2seq.models.memory import Memory, RNNState
+from seq2seq.models.readout import Readout
+from seq2seq.models.rnn import RNN, SteppedRNN
+
+
+class GNMTDecoder(AttendingDecoder):
+    """a(s^1_{i-1}, h) -> c_i, and every layer reads c_i: s^1_i = f([y_{i-1}; c_i]), s^l_i = f([x^{l-1}_i; c_i]).
+
+    Wu et al. (2016), section 3: the bottom layer's last output asks, which leaves the layers above it outside the loop.
+    With `residual` what layer l hands on is x^l = s^l + x^{l-1} (section 3.1); x^1 = s^1.
+    """
+
+    def __init__(
+        self,
+        bottom: SteppedRNN,
+        upper: list[RNN],
+        dropout: Dropout,
+        residual: bool,
+        bridge: nn.Module,
+        attention: Attention,
+        readout: Readout,
+    ) -> None:
+        super().__init__(bridge, attention, readout)
+        self.bottom, self.upper, self.dropout, self.residual = bottom, nn.ModuleList(upper), dropout, residual
+
+    def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
+        outputs, contexts, all_weights = [], [], []
+        first, attention = _layer(state.rnn, 0), state.attention
+        noise = self.bottom.noise(embedded.shape[0], embedded.shape[1], embedded)
+        for t, projected in enumerate(self.bottom.project(embedded).unbind(1)):
+            context, weights, attention = self.attention.step(first.hidden[0], source, attention)
+            output, first = self.bottom.step(projected, context, first, noise[t])
+            outputs.append(output)
+            contexts.append(context)
+            all_weights.append(weights)
+        hidden, context = torch.stack(outputs, dim=1), torch.stack(contexts, dim=1)  # (B, T, H), (B, T, V)
+        hidden, states = self._climb(hidden, context, [first], state.rnn, RNN.__call__)
+        weights = torch.stack(all_weights, dim=1)
+        return Decoded(self.readout(hidden, context), weights, DecoderState(_stack(states), attention))
+
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
+        first = _layer(state.rnn, 0)
+        context, weights, attention = self.attention.step(first.hidden[0], source, state.attention)
+        hidden, first = self.bottom.step(self.bottom.project(embedded), context, first)
+        hidden, states = self._climb(hidden, context, [first], state.rnn, RNN.step)
+        return Decoded(self.readout(hidden, context), weights, DecoderState(_stack(states), attention))
+
+    def _climb(
+        self, hidden: Tensor, context: Tensor, states: list[RNNState], before: RNNState, run: Any
+    ) -> tuple[Tensor, list[RNNState]]:
+        """Through the layers above the bottom one, all steps or one as `run` does; the top's output, and all states."""
+        for layer, rnn in enumerate(self.upper, start=1):
+            inputs = torch.cat([self.dropout(hidden), context.to(hidden.dtype)], dim=-1)
+            output, state = run(rnn, inputs, _layer(before, layer))
+            hidden = output + hidden if self.residual else output
+            states.append(state)
+        return hidden, states
+
+
+def _layer(state: RNNState, layer: int) -> RNNState:
+    """One layer of a stack's state, as the state of a stack of one."""
+    return RNNState(*(None if part is None else part[layer : layer + 1] for part in state))  # type: ignore[arg-type]
+
+
+def _stack(states: list[RNNState]) -> RNNState:
+    hidden = torch.cat([state.hidden for state in states])
+    cells = [state.cell for state in states if state.cell is not None]
+    return RNNState(hidden, torch.cat(cells) if cells else None)

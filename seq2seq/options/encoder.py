@@ -1,0 +1,130 @@
+"""Options of the encoders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seq2seq.options.base import Auto, Positions, head_faults, number, residual_faults, resolve
+from seq2seq.schema import component
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What every encoder has: its name, and dropout on the embeddings and inside."""
+
+    with_cell: ClassVar[bool] = False  # whether its final state has an LSTM's cell
+
+    name: str
+    dropout: float = number(0.3, 0.0, 0.95)
+
+    def output_size(self, embedding_size: int) -> int:
+        """M, the size of what is attended to."""
+        raise NotImplementedError
+
+    def faults(self, embedding_size: int) -> list[str]:
+        """Options of its own that can't go together, each with a way out."""
+        return []
+
+    @property
+    def state_layers(self) -> int:
+        """Layers of the final state; the mean that stands in for one has a single layer."""
+        return 1
+
+    @property
+    def longest(self) -> int | None:
+        """The most source pieces, EOS counted, that it can read; None: any number."""
+        return None
+
+
+@dataclass(frozen=True)
+class RecurrentEncoderConfig(EncoderConfig):
+    hidden_size: int | Auto = number("auto", 1)
+    num_layers: int = number(1, 1)
+    bidirectional: bool = True
+    layer_norm: bool = False
+    residual: bool = False
+    locked_dropout: bool = False
+    recurrent_dropout: float = number(0.0, 0.0, 0.95)
+
+    def output_size(self, embedding_size: int) -> int:
+        return resolve(self.hidden_size, embedding_size) * (2 if self.bidirectional else 1)
+
+    def faults(self, embedding_size: int) -> list[str]:
+        return residual_faults("encoder", self)
+
+    @property
+    def state_layers(self) -> int:
+        return self.num_layers
+
+
+@component("encoder", "gru")
+@dataclass(frozen=True)
+class GRUEncoderConfig(RecurrentEncoderConfig):
+    name: str = "gru"
+
+
+@component("encoder", "lstm")
+@dataclass(frozen=True)
+class LSTMEncoderConfig(RecurrentEncoderConfig):
+    with_cell: ClassVar[bool] = True
+
+    name: str = "lstm"
+
+
+@component("encoder", "mean")
+@dataclass(frozen=True)
+class MeanEncoderConfig(EncoderConfig):
+    name: str = "mean"
+
+    def output_size(self, embedding_size: int) -> int:
+        return embedding_size
+
+
+@component("encoder", "cnn")
+@dataclass(frozen=True)
+class CNNEncoderConfig(EncoderConfig):
+    name: str = "cnn"
+    dropout: float = number(0.2, 0.0, 0.95)
+    hidden_size: int | Auto = number("auto", 1)
+    num_layers: int = number(4, 1)
+    kernel_size: int = number(3, 1)
+    positions: Positions = "learned"
+    max_length: int = number(1024, 2)
+
+    def output_size(self, embedding_size: int) -> int:
+        return embedding_size
+
+    def faults(self, embedding_size: int) -> list[str]:
+        if self.kernel_size % 2:
+            return []
+        fix = f"set encoder.kernel_size={self.kernel_size + 1}"
+        return [f"encoder.kernel_size={self.kernel_size} must be odd, to look as far back as ahead; {fix}"]
+
+    @property
+    def longest(self) -> int | None:
+        return self.max_length if self.positions == "learned" else None
+
+
+@component("encoder", "transformer")
+@dataclass(frozen=True)
+class TransformerEncoderConfig(EncoderConfig):
+    name: str = "transformer"
+    dropout: float = number(0.1, 0.0, 0.95)
+    hidden_size: int | Auto = number("auto", 1)
+    num_layers: int = number(3, 1)
+    num_heads: int = number(4, 1)
+    feedforward_size: int | Auto = number("auto", 1)
+    norm: Literal["pre", "post"] = "pre"
+    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    max_length: int = number(1024, 2)
+
+    def output_size(self, embedding_size: int) -> int:
+        return resolve(self.hidden_size, embedding_size)
+
+    def faults(self, embedding_size: int) -> list[str]:
+        return head_faults("encoder", self, resolve(self.hidden_size, embedding_size))
+
+    @property
+    def longest(self) -> int | None:
+        return self.max_length if self.positions == "learned" else None
