@@ -23,6 +23,7 @@ PATH_KEYS = SEVERAL | {
     "hypothesis",
     "folder",
 }
+TEXT_KEYS = re.compile(r"common|table\.(common|rows\.\w+)")  # compare.py's: words of train.py's command line
 DATA_KEYS = frozenset({"data.train", "data.valid", "data.test"})
 _OVERRIDE = re.compile(r"(?P<prefix>\+{0,2})(?P<key>[\w./@-]+)=(?P<value>.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -44,6 +45,8 @@ def prepare(arguments: Iterable[str], groups: Collection[str]) -> list[str]:
         value = match["value"]
         if match["key"] in PATH_KEYS:
             value = quote_paths(value, sweep, several=match["key"] in SEVERAL)
+        elif TEXT_KEYS.fullmatch(match["key"]) and value not in ("", "null") and not _QUOTED.fullmatch(value):
+            value = _quote(value)
         prepared.append(f"++{match['key']}={value}")
     return prepared + _data_group(words)
 
@@ -69,6 +72,11 @@ def quote_paths(value: str, sweep: bool = False, several: bool = True) -> str:
             return "{" + ",".join(f"{key.strip()}:{quote_paths(path.strip())}" for key, _, path in pairs) + "}"
         if value.startswith("~"):
             value = os.path.expanduser(value)
+    return _quote(value)
+
+
+def _quote(value: str) -> str:
+    """Text that Hydra hands on as it is."""
     # OmegaConf looks for ${...}, and Hydra unescapes \' and the backslashes before it, as before the closing quote.
     escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
     return "'" + re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + (m[2] and "\\'"), escaped) + "'"

@@ -22,10 +22,10 @@ LOGGER = logging.getLogger("seq2seq")
 
 @dataclass(frozen=True)
 class TableConfig:
-    """A table's rows: names, and train.py's options for each; `options` go before those of every row."""
+    """A table's rows: names, and train.py's options for each; those of `common` go before every row's own."""
 
     name: str = "table"
-    options: str = ""
+    common: str = ""
     rows: dict[str, str] = field(default_factory=dict)
 
 
@@ -36,7 +36,7 @@ class CompareConfig:
     table: TableConfig = field(default_factory=TableConfig)
     folder: str | None = None
     only: list[str] | None = None
-    options: str | None = None
+    common: str | None = None
     lengths: list[int] = field(default_factory=lambda: [8, 11])
 
     @classmethod
@@ -47,7 +47,7 @@ class CompareConfig:
     def rows(self) -> dict[str, str]:
         """The rows that are asked for, each with all its options in one line."""
         rows = self.table.rows if self.only is None else {name: self.table.rows[name] for name in self.only}
-        return {name: " ".join((self.table.options, own, self.options or "")) for name, own in rows.items()}
+        return {name: " ".join((self.table.common, own, self.common or "")) for name, own in rows.items()}
 
 
 def compare(options: CompareConfig, compose: Callable[[str], Config]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def compare(options: CompareConfig, compose: Callable[[str], Config]) -> dict[st
             train(config)
             commands[name] = lines[name]
         rows = [_row(row, commands[row], folder / row, options) for row in options.table.rows if row in commands]
-        results = {"table": options.table.name, "options": options.table.options, "rows": rows}
+        results = {"table": options.table.name, "common": options.table.common, "rows": rows}
         _write(folder, results)  # after every row, so that nothing is lost
     LOGGER.info("written: %s and table.json", folder / "table.md")
     return results

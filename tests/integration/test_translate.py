@@ -1,0 +1,222 @@
+"""translate.py, a Unix filter; and the translator from Python."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.scripts import SCRIPTS, SENTENCES, TEXT, Command, Done, Trained
+
+import seq2seq
+
+
+def test_one_line_out_for_each_line_in(command: Command, model: str) -> None:
+    strange = "Ein Hund.\u2028Ein Tisch.\u0085\x0b\x0c"
+    lines = ["Ein Hund.", "", "Ein Hund.\r", "   ", strange, "\ufeff", "Ein Hund."]
+    done = command("translate", model, stdin="\n".join(lines).encode())  # no newline at the end
+    assert (done.code, done.err) == (0, "")
+    assert len(done.lines) == len(lines)
+    assert done.lines[1] == done.lines[3] == ""
+    assert done.lines[0] == done.lines[2] == done.lines[6] != ""
+    assert command("translate", model, stdin=b"") == Done(0, "", "")
+    assert command("translate", model, stdin=b"\n") == Done(0, "\n", "")
+
+
+def test_what_is_not_utf8_is_replaced_with_a_warning(command: Command, model: str) -> None:
+    done = command("translate", model, stdin="Ein Hund.\nschön\nEin Hund.\n".encode("latin-1"))
+    assert done.code == 0
+    assert len(done.lines) == 3
+    assert done.err == "warning: line 2: not valid UTF-8 (byte 0xF6); U+FFFD put in its place\n"
+    assert command("translate", model, stdin="sch\ufffdn\n".encode()).lines == done.lines[1:2]
+
+
+def test_a_line_without_end_is_cut_with_a_warning(command: Command, model: str) -> None:
+    long = " ".join(["Hund"] * 5000)
+    words = [model, "search.max_length=20", "search.max_source_length=300", "search.beam_size=1"]
+    done = command("translate", *words, stdin=f"Ein Hund.\n{long}\n\nEin Hund.\n".encode())
+    assert done.code == 0
+    assert len(done.lines) == 4
+    assert done.lines[0] == done.lines[3]
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("warning: line 2: cut from ")
+    assert done.err.endswith(" to 300 tokens (search.max_source_length)\n")
+
+
+@pytest.mark.parametrize("words", [[], ["search.beam_size=1"], ["search.sample=true"]])
+def test_the_batch_size_changes_no_text(words: list[str], command: Command, model: str) -> None:
+    at_once = command("translate", model, *words, stdin=TEXT)
+    assert at_once.code == 0
+    assert len(at_once.lines) == len(SENTENCES)
+    assert len(set(at_once.lines)) > 1
+    assert command("translate", model, *words, "batch_size=1", stdin=TEXT).lines == at_once.lines
+    assert command("translate", model, *words, "batch_size=5", stdin=TEXT).lines == at_once.lines
+
+
+def test_n_best_is_a_json_object_a_line(command: Command, model: str) -> None:
+    done = command("translate", model, "search.n_best=3", stdin=TEXT + b"\n")
+    assert (done.code, done.err) == (0, "")
+    objects = [json.loads(line) for line in done.lines]
+    assert [content["source"] for content in objects] == [*SENTENCES, ""]
+    for content in objects:
+        assert content.keys() == {"source", "hypotheses"}
+        assert all(hypothesis.keys() == {"text", "score", "log_prob"} for hypothesis in content["hypotheses"])
+        texts = [hypothesis["text"] for hypothesis in content["hypotheses"]]
+        scores = [hypothesis["score"] for hypothesis in content["hypotheses"]]
+        assert len(set(texts)) == len(texts)
+        assert scores == sorted(scores, reverse=True)
+    assert all(1 < len(content["hypotheses"]) <= 3 for content in objects[:-1])
+    assert [content["hypotheses"][0]["text"] for content in objects] == command(
+        "translate", model, stdin=TEXT + b"\n"
+    ).lines
+
+
+def test_attention_has_a_row_for_each_token_and_a_column_for_each_piece(command: Command, model: str) -> None:
+    done = command("translate", model, "attention=true", "search.n_best=2", stdin=TEXT)
+    for line in done.lines:
+        content = json.loads(line)
+        assert content.keys() == {"source", "source_tokens", "hypotheses"}
+        assert content["source_tokens"][-1] == "</s>"
+        assert "".join(content["source_tokens"][:-1]).replace("\u2581", " ").strip() == content["source"]
+        for hypothesis in content["hypotheses"]:
+            assert hypothesis.keys() == {"text", "score", "log_prob", "tokens", "attention"}
+            weights = torch.tensor(hypothesis["attention"])
+            assert weights.shape[1] == len(content["source_tokens"])
+            assert weights.shape[0] - len(hypothesis["tokens"]) in (0, 1)  # EOS has a row where it was reached
+            torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)), atol=1e-4, rtol=0)
+
+
+def test_a_prefix_is_what_the_translation_begins_with(command: Command, model: str) -> None:
+    lines = [{"text": SENTENCES[0], "prefix": "The old dog"}, {"text": SENTENCES[0]}, {"text": "a\nb"}]
+    stdin = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    done = command("translate", model, "input_format=json", stdin=stdin)
+    texts = [json.loads(line)["hypotheses"][0]["text"] for line in done.lines]
+    assert texts[0].startswith("The old dog")
+    assert len(texts) == 3
+    bad = command("translate", model, "input_format=json", stdin=b'{"text": "a"}\n{"txt": "a"}\n')
+    assert bad.code == 1
+    assert bad.err.startswith('error: line 2: must be an object such as {"text": "...", "prefix": "...", "focus"')
+    assert 'of which only text is needed, not {"txt": "a"}' in bad.err
+
+
+def test_files_with_odd_names(command: Command, model: str, here: Path) -> None:
+    source, target = here / "in,put=[1] ü'.txt", here / "~out {2}.txt"
+    source.write_bytes(TEXT)
+    done = command("translate", model, f"input={source.name}", f"output={target}")
+    assert (done.code, done.out) == (0, "")
+    assert target.read_text(encoding="utf-8").splitlines() == command("translate", model, stdin=TEXT).lines
+    assert sorted(path.name for path in here.iterdir()) == sorted([source.name, target.name])
+
+
+def test_the_folder_moves_and_needs_nothing_outside(command: Command, trained: Trained, here: Path, model: str) -> None:
+    expected = command("translate", model, stdin=TEXT)
+    (here / "on another machine").mkdir()
+    shutil.copytree(trained.run, here / "on another machine" / "m")
+    for name in ("translations", "train.log", "metrics.jsonl"):
+        path = here / "on another machine" / "m" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert command("translate", "run=on another machine/m", stdin=TEXT) == expected
+
+
+@pytest.fixture
+def coprocess(model: str, here: Path) -> Iterator[tuple[subprocess.Popen[bytes], queue.Queue[bytes]]]:
+    """translate.py with batch_size=1, and the lines that it answers."""
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / "translate.py"), model, "batch_size=1", "threads=1"],
+        cwd=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    answers: queue.Queue[bytes] = queue.Queue()
+    assert process.stdout is not None
+    output = process.stdout
+    thread = threading.Thread(target=lambda: [answers.put(line) for line in iter(output.readline, b"")], daemon=True)
+    thread.start()
+    yield process, answers
+    process.kill()
+    process.wait()
+    thread.join(10)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+
+
+def test_a_coprocess_answers_before_it_reads_on(
+    coprocess: tuple[subprocess.Popen[bytes], queue.Queue[bytes]], command: Command, model: str
+) -> None:
+    process, answers = coprocess
+    assert process.stdin is not None
+    got = []
+    for line in ("Ein Hund.", "", SENTENCES[0]):
+        process.stdin.write(f"{line}\n".encode())
+        process.stdin.flush()
+        got.append(answers.get(timeout=60).decode().rstrip("\n"))
+    assert got == command("translate", model, stdin=f"Ein Hund.\n\n{SENTENCES[0]}\n".encode()).lines
+    process.stdin.close()
+    assert process.wait(60) == 0
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(model: str, here: Path) -> None:
+    (here / "in.txt").write_bytes(TEXT * 40)
+    translate = [sys.executable, str(SCRIPTS / "translate.py"), model, "input=in.txt", "batch_size=2", "threads=1"]
+    with subprocess.Popen(translate, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        error = process.stderr.read().decode()
+    assert error == ""
+    assert process.returncode in (0, 141)
+
+
+def test_the_translator_from_python(trained: Trained) -> None:
+    translator = seq2seq.Translator.load(trained.run, search={"n_best": 2})
+    translations = translator.translate([*SENTENCES, ""], attention=True)
+    assert len(translations) == len(SENTENCES) + 1
+    assert translations[-1].text == ""
+    first = translations[0]
+    assert first.text == first.hypotheses[0].text
+    assert first.score == first.hypotheses[0].score
+    assert first.tokens == first.hypotheses[0].tokens
+    assert first.attention is not None
+    assert first.attention.shape[1] == len(first.source_tokens)
+    (pair,) = translator.score([SENTENCES[0]], [first.text], attention=True)
+    assert pair.log_prob == pytest.approx(sum(pair.token_log_probs), abs=1e-4)
+    assert pair.attention is not None
+    assert pair.attention.shape == (len(pair.tokens), len(pair.source_tokens))
+    if pair.tokens[:-1] == first.tokens:
+        assert pair.log_prob == pytest.approx(first.hypotheses[0].log_prob, abs=1e-3)
+
+
+def test_a_focused_word_is_looked_at_more(command: Command, model: str) -> None:
+    words = [line.split()[1] for line in SENTENCES]
+
+    def weights(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        stdin = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        done = command("translate", model, "input_format=json", "attention=true", "search.beam_size=1", stdin=stdin)
+        assert done.code == 0, done.err
+        return [json.loads(line) for line in done.lines]
+
+    def of_the_word(translation: dict[str, Any]) -> float:
+        """The word's mean weight over the steps: that of its pieces, the second that begin with a space."""
+        starts = [i for i, piece in enumerate(translation["source_tokens"]) if piece.startswith("▁")]
+        rows = translation["hypotheses"][0]["attention"]
+        return sum(sum(row[starts[1] : starts[2]]) for row in rows) / len(rows)
+
+    plain = weights([{"text": line} for line in SENTENCES])
+    focused = weights(
+        [{"text": line, "focus": [word], "strength": 2.0} for line, word in zip(SENTENCES, words, strict=True)]
+    )
+    averted = weights(
+        [{"text": line, "focus": [word], "strength": -2.0} for line, word in zip(SENTENCES, words, strict=True)]
+    )
+    for less, usual, more in zip(averted, plain, focused, strict=True):
+        assert of_the_word(less) < of_the_word(usual) < of_the_word(more)
+    nothing = [{"text": line, "focus": [word], "strength": 0} for line, word in zip(SENTENCES, words, strict=True)]
+    assert weights(nothing) == plain
