@@ -23,7 +23,7 @@ PATH_KEYS = SEVERAL | {
     "hypothesis",
     "folder",
 }
-TEXT_KEYS = re.compile(r"common|table\.(common|rows\.\w+)")  # compare.py's: words of train.py's command line
+TEXT_KEYS = re.compile(r"common|table\.(common|rows\.[\w-]+)")  # compare.py's: words of train.py's command line
 DATA_KEYS = frozenset({"data.train", "data.valid", "data.test"})
 _OVERRIDE = re.compile(r"(?P<prefix>\+{0,2})(?P<key>[\w./@-]+)=(?P<value>.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -45,7 +45,7 @@ def prepare(arguments: Iterable[str], groups: Collection[str]) -> list[str]:
         value = match["value"]
         if match["key"] in PATH_KEYS:
             value = quote_paths(value, sweep, several=match["key"] in SEVERAL)
-        elif TEXT_KEYS.fullmatch(match["key"]) and value not in ("", "null") and not _QUOTED.fullmatch(value):
+        elif TEXT_KEYS.fullmatch(match["key"]) and value not in ("", "null"):
             value = _quote(value)
         prepared.append(f"++{match['key']}={value}")
     return prepared + _data_group(words)

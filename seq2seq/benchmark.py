@@ -110,7 +110,7 @@ def benchmark(options: BenchmarkConfig) -> dict[str, Any]:
             "encoder": config.encoder.name,
             "attention": config.attention.name,
             "decoder": config.decoder.name,
-            "input_feeding": config.decoder.input_feeding,
+            "input_feeding": config.decoder.feeds_input,
             "parameters": sum(parameter.numel() for parameter in material.model.parameters()),
         },
         "versions": versions(),

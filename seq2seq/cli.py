@@ -136,12 +136,13 @@ def _main(command: str, job: Callable[[dict[str, Any]], str]) -> None:
         if command != "train" and {"-m", "--multirun"} & set(sys.argv):
             raise ConfigError("only train.py can sweep (-m)")
         _setup()
-        folder = str(shipped("configs")) if command in WITH_COMPONENTS else None
-        if folder is None:
+        folder = shipped("configs")
+        if command not in WITH_COMPONENTS:
             _store(command)
+            folder = folder / "hydra" / "options"  # without folders in it: Hydra takes their names for groups'
         sys.argv[1:] = prepare(sys.argv[1:], _groups(command))
         sweep.keys = _swept(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=folder, config_name=command)(task)()
+        hydra.main(version_base="1.3", config_path=str(folder), config_name=command)(task)()
         if failures:
             raise failures[0]
     except (HydraException, OmegaConfBaseException) as error:
@@ -202,14 +203,11 @@ def _store(command: str) -> None:
 
     The folder's component groups would take names from options: `attention` of translate.py is true or false.
     """
-    configs = shipped("configs")
-    for file in (
-        configs / f"{command}.yaml",
-        configs / "hydra" / "help" / f"{command}.yaml",
-        *configs.glob("table/*.yaml"),
-    ):
-        group = str(file.parent.relative_to(configs)).replace(".", "") or None
-        ConfigStore.instance().store(group=group, name=file.stem, node=OmegaConf.load(file))
+    configs, store = shipped("configs"), ConfigStore.instance()
+    store.store(name=command, node=OmegaConf.load(configs / f"{command}.yaml"))
+    store.store(name=command, node=OmegaConf.load(configs / "hydra" / "help" / f"{command}.yaml"), group="hydra/help")
+    for table in configs.glob("hydra/table/*.yaml"):
+        store.store(name=table.stem, node=OmegaConf.load(table), group="table")
 
 
 def _swept(words: Iterable[str]) -> set[str]:
@@ -220,7 +218,7 @@ def _swept(words: Iterable[str]) -> set[str]:
 
 def _groups(command: str) -> list[str]:
     if command not in WITH_COMPONENTS:
-        return ["hydra"]
+        return ["hydra", "table"]
     return [path.name for path in shipped("configs").iterdir() if path.is_dir()]
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seq2seq.config import Config, checked
 from seq2seq.data.corpus import read_lines
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, Seq2SeqError
 from seq2seq.evaluation.metrics import bleu_by_length
 from seq2seq.runs import RunFolder, write_atomically
 from seq2seq.schema import did_you_mean
@@ -35,7 +36,7 @@ class CompareConfig:
 
     table: TableConfig = field(default_factory=TableConfig)
     folder: str | None = None
-    only: list[str] | None = None
+    only: str | list[str] | None = None
     common: str | None = None
     lengths: list[int] = field(default_factory=lambda: [8, 11])
 
@@ -44,45 +45,116 @@ class CompareConfig:
         config: CompareConfig = checked(cls, plain, _impossible)
         return config
 
-    def rows(self) -> dict[str, str]:
-        """The rows that are asked for, each with all its options in one line."""
-        rows = self.table.rows if self.only is None else {name: self.table.rows[name] for name in self.only}
-        return {name: " ".join((self.table.common, own, self.common or "")) for name, own in rows.items()}
+    def asked(self) -> list[str]:
+        """The names of the rows to train."""
+        if self.only is None:
+            return list(self.table.rows)
+        return [self.only] if isinstance(self.only, str) else self.only
+
+    def shared(self) -> str:
+        """The options of every row."""
+        return f"{self.table.common} {self.common or ''}".strip()
+
+    def line(self, name: str) -> str:
+        """All options of a row, those that it shares first and last what the command line wants of all."""
+        return f"{self.table.common} {self.table.rows[name]} {self.common or ''}".strip()
 
 
 def compare(options: CompareConfig, compose: Callable[[str], Config]) -> dict[str, Any]:
     """Trains the rows that aren't there yet, and writes table.md and table.json; `compose` makes options a config.
 
+    A row that fails lets the others run. One that was cut short begins again; one that was trained with other options
+    is never mixed in.
+
     Raises:
-        ConfigError: a row's options, before anything is trained; a folder of other options, or of a run cut short.
+        ConfigError: a row's options or folder, before anything is trained.
+        Seq2SeqError: what went wrong with rows, at the end.
     """
     folder = Path(options.folder or f"runs/compare/{options.table.name}")
-    lines, configs = options.rows(), {}
-    for name, line in lines.items():
-        try:
-            configs[name] = compose(line).replace(run=str(folder / name))
-        except ConfigError as error:
-            raise ConfigError(f"row {name}: {error}") from error
-        if not configs[name].data.tests():
-            raise ConfigError(f"row {name}: without a test set there is nothing to compare; set data.test=PREFIX")
-    commands = _trained(folder, lines)
-    for number, (name, config) in enumerate(configs.items(), start=1):
-        if name not in commands:
-            LOGGER.info("row %s, %d of %d: train.py %s", name, number, len(configs), lines[name])
-            train(config)
-            commands[name] = lines[name]
-        rows = [_row(row, commands[row], folder / row, options) for row in options.table.rows if row in commands]
-        results = {"table": options.table.name, "common": options.table.common, "rows": rows}
-        _write(folder, results)  # after every row, so that nothing is lost
+    asked = options.asked()
+    rows = {}
+    for name in options.table.rows:  # those not asked for are shown where they are trained already
+        if name in asked or (folder / name / "results.json").is_file():
+            rows[name] = Row(name, folder / name, _composed(name, folder, options, compose))
+    for name in asked:
+        rows[name].check()
+    failures = []
+    for number, name in enumerate(asked, start=1):
+        if not rows[name].is_done():
+            LOGGER.info("row %s, %d of %d: train.py %s", name, number, len(asked), options.line(name))
+            try:
+                rows[name].train()
+            except Seq2SeqError as error:
+                LOGGER.error("row %s: %s", name, error)
+                failures.append(f"row {name}: {error}")
+        _write(folder, _results(options, rows))  # after every row, so that nothing is lost
+    if failures:
+        raise Seq2SeqError("\n".join(failures))
     LOGGER.info("written: %s and table.json", folder / "table.md")
-    return results
+    return _results(options, rows)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training of the table."""
+
+    name: str
+    path: Path
+    config: Config
+
+    def check(self) -> None:
+        """ConfigError where the row can't be compared, or its folder is of another training."""
+        if not self.config.data.tests():
+            raise ConfigError(f"row {self.name}: without a test set there is nothing to compare; set data.test=PREFIX")
+        if (self.path / "results.json").is_file() and not self.is_done():
+            key = next(_changes(RunFolder.open(self.path).read_config().to_dict(), self.config.to_dict()))
+            raise ConfigError(f"{self.path} was trained with another {key}; set another folder=, or delete it")
+        if self.path.exists() and not (self.path / "config.json").is_file() and any(self.path.iterdir()):
+            raise ConfigError(f"{self.path} is there already and holds no run; set another folder=")
+
+    def is_done(self) -> bool:
+        """Whether it is trained, with just these options."""
+        if not (self.path / "results.json").is_file():
+            return False
+        stored = RunFolder.open(self.path).read_config().to_dict()
+        return next(_changes(stored, self.config.to_dict()), None) is None
+
+    def train(self) -> None:
+        if self.path.exists():
+            LOGGER.info("%s was cut short; it begins again", self.path)
+            shutil.rmtree(self.path)
+        train(self.config)
+
+    def results(self, options: CompareConfig) -> dict[str, Any]:
+        """What the table says of it, on its first test set."""
+        run = RunFolder.open(self.path)
+        results = run.read_json("results.json")
+        test, scores = next(iter(results["test"].items()))
+        sources, references, hypotheses = (
+            read_lines(run.translations / f"{test}.{part}") for part in ("source", "reference", "hypothesis")
+        )
+        return {
+            "name": self.name,
+            "options": options.table.rows[self.name],
+            "test": test,
+            "bleu": scores["bleu"],
+            "bleu_signature": scores["bleu_signature"],
+            "bleu_by_length": bleu_by_length(sources, hypotheses, references, options.lengths, self.config.metric),
+            "parameters": results["model"]["parameters"],
+            "sentences_per_second": scores["sentences_per_second"],
+            **{key: results["train"][key] for key in ("target_tokens_per_second", "seconds", "epochs", "stop_reason")},
+            **{key: results[key] for key in ("device", "precision", "threads")},
+        }
 
 
 def show(results: Mapping[str, Any]) -> str:
-    """The table in Markdown."""
+    """The table in Markdown, and what its columns mean."""
     rows: Sequence[Mapping[str, Any]] = results["rows"]
-    groups = list(rows[0]["bleu_by_length"])
-    head = ["row", "options", "parameters", "training tokens/s", "sentences/s", "seconds", "BLEU", *groups]
+    if not rows:
+        return "no row is trained yet\n"
+    first = rows[0]
+    head = ["row", "options", "parameters", "tokens/s", "sentences/s", "epochs", "seconds", "BLEU"]
+    head += list(first["bleu_by_length"])
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for row in rows:
         lines.append(
@@ -92,65 +164,60 @@ def show(results: Mapping[str, Any]) -> str:
                 f"{row['parameters']:,}",
                 f"{row['target_tokens_per_second']:,.0f}",
                 f"{row['sentences_per_second']:,.0f}",
+                f"{row['epochs']:.1f}",
                 f"{row['seconds']:.0f}",
                 f"{row['bleu']:.1f}",
                 *("" if score is None else f"{score:.1f}" for score in row["bleu_by_length"].values()),
             ]
         )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    conditions = sorted({f"{row['device']}, {row['precision']}, {row['threads']} threads" for row in rows})
+    return table + (
+        f"\nAll rows: `{results['common']}`. Training: {'; '.join(conditions)}. Tokens: of the target, in training, "
+        "padding not counted. Sentences: of the test set's translation. Seconds: of training with its validations. "
+        f"BLEU: on `{first['test']}` ({first['bleu_signature']}), in all and by words of the source sentence.\n"
+    )
+
+
+def _composed(name: str, folder: Path, options: CompareConfig, compose: Callable[[str], Config]) -> Config:
+    try:
+        return compose(options.line(name)).replace(run=str(folder / name))
+    except (ConfigError, ValueError) as error:  # ValueError: quotes that don't close
+        raise ConfigError(f"row {name}: {error}") from error
+
+
+def _results(options: CompareConfig, rows: Mapping[str, Row]) -> dict[str, Any]:
+    """Of all rows that are there, in the table's order."""
+    done = [row.results(options) for row in rows.values() if row.is_done()]
+    return {"table": options.table.name, "common": options.shared(), "rows": done}
 
 
 def _write(folder: Path, results: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / "table.json", lambda file: file.write_text(content, encoding="utf-8"))
     write_atomically(folder / "table.md", lambda file: file.write_text(show(results), encoding="utf-8"))
 
 
-def _trained(folder: Path, lines: Mapping[str, str]) -> dict[str, str]:
-    """The rows that were trained before, and the options they were trained with: for those asked for, just these."""
-    table = folder / "table.json"
-    known = json.loads(table.read_text(encoding="utf-8"))["rows"] if table.is_file() else []
-    commands = {row["name"]: row["command"] for row in known}
-    for name, line in lines.items():
-        if commands.get(name, line) != line:
-            raise ConfigError(f"{folder / name} was trained with {commands[name]!r}, not {line!r}; set another folder=")
-        if name not in commands and (folder / name).exists():
-            raise ConfigError(f"{folder / name} is a training that was cut short; delete it, or set another folder=")
-    return commands
-
-
-def _row(name: str, command: str, path: Path, options: CompareConfig) -> dict[str, Any]:
-    """What the table says of a finished run, on its first test set."""
-    run = RunFolder.open(path)
-    results = run.read_json("results.json")
-    test, scores = next(iter(results["test"].items()))
-    sources, references, hypotheses = (
-        read_lines(run.translations / f"{test}.{part}") for part in ("source", "reference", "hypothesis")
-    )
-    by_length = bleu_by_length(sources, hypotheses, references, options.lengths, run.read_config().metric)
-    return {
-        "name": name,
-        "options": options.table.rows[name],
-        "command": command,
-        "test": test,
-        "bleu": scores["bleu"],
-        "bleu_signature": scores["bleu_signature"],
-        "bleu_by_length": by_length,
-        "parameters": results["model"]["parameters"],
-        "sentences_per_second": scores["sentences_per_second"],
-        **{key: results["train"][key] for key in ("target_tokens_per_second", "seconds", "epochs", "stop_reason")},
-    }
+def _changes(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str = "") -> Iterator[str]:
+    """The keys whose values differ, but for those of the machine and for what training has settled of `auto`."""
+    for key, value in asked.items():
+        other = stored.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from _changes(other, value, f"{where}{key}.")
+        elif value not in (other, "auto") and f"{where}{key}" != "run":
+            yield f"{where}{key}"
 
 
 def _impossible(config: CompareConfig) -> list[str]:
     """Rows that aren't in the table, and lengths that are no limits."""
     faults = [
         f"only={name} is no row of the table{did_you_mean(name, config.table.rows)}"
-        for name in config.only or []
+        for name in config.asked()
         if name not in config.table.rows
     ]
-    if not config.table.rows:
-        faults.append("the table has no rows: choose a table, or add one with +table.rows.NAME='train.py options'")
+    if not config.asked():
+        faults.append("there are no rows to train: choose a table, or add one with +table.rows.NAME='train.py options'")
     if config.lengths != sorted(set(config.lengths)) or min(config.lengths, default=2) < 2:
         faults.append(f"lengths={config.lengths} must be rising numbers of words, the first at least 2, such as [8,11]")
     return faults

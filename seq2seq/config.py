@@ -112,10 +112,13 @@ class Config(RuntimeConfig):
         return "all" if self.tokenizer.shared else "output"
 
 
-def checked(cls: type[Any], plain: Mapping[str, Any], impossible: Callable[[Any], list[str]]) -> Any:
-    """`plain` as a `cls`, after the checks of every key alone and then of the keys together."""
+def checked(cls: type[Any], plain: Mapping[str, Any], impossible: Callable[[Any], list[str]], where: str = "") -> Any:
+    """`plain` as a `cls`, after the checks of every key alone and then of the keys together.
+
+    `where` is the key under which a user finds these options: `search` of `search.beam_size`.
+    """
     faults = Faults()
-    config = parse(cls, plain, faults)
+    config = parse(cls, plain, faults, where)
     if config is not None:
         faults.extend(impossible(config))
     if faults:

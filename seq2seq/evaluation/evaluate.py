@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ConfigError, DataError, CheckpointError: before anything is translated, where the files tell.
     """
+    _refuse_overwriting(config)
     references = [read_lines(path) for path in config.references()]
     scores = _of_text(config, references) if config.run is None else _of_model(config, references)
     scores["versions"] = versions()
@@ -134,9 +136,34 @@ def write_output(option: str, name: str, text: str) -> None:
         raise ConfigError(f"{option}={name}: {error.strerror}") from error
 
 
+def _refuse_overwriting(config: EvaluateConfig) -> None:
+    """ConfigError where a file of the user's would be lost: a translation, or one that is read here."""
+    hypothesis, output = config.hypothesis, config.output
+    if config.run is not None and hypothesis is not None and _holds_text(hypothesis):
+        raise ConfigError(
+            f"hypothesis={hypothesis} exists already, and with run=FOLDER it is where the model's translation is "
+            "written; name a new file, or delete this one; to score it as it is, leave run and source out"
+        )
+    for name in [*map(str, config.references()), config.source, hypothesis]:
+        if output is not None and name is not None and _same_file(name, output):
+            raise ConfigError(f"output={output} would overwrite {name}, which this scores; name another file")
+
+
+def _holds_text(name: str) -> bool:
+    return os.path.isfile(name) and os.path.getsize(name) > 0  # an empty one, such as mktemp makes, is free to use
+
+
+def _same_file(name: str, other: str) -> bool:
+    if os.path.isfile(name) and os.path.isfile(other):
+        return os.path.samefile(name, other)
+    return os.path.realpath(name) == os.path.realpath(other)
+
+
 def _metric(config: EvaluateConfig, default: MetricConfig) -> MetricConfig:
     changes = {name: value for name, value in config.metric.items() if value is not None}
-    metric: MetricConfig = checked(MetricConfig, {**dataclasses.asdict(default), **changes}, lambda _: [])
+    metric: MetricConfig = checked(
+        MetricConfig, {**dataclasses.asdict(default), **changes}, lambda _: [], where="metric"
+    )
     return metric
 
 

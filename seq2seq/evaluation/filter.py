@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 
 from seq2seq.config import checked
+from seq2seq.data.corpus import BOM
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.focus import focus_bias
 from seq2seq.evaluation.item import Item
+from seq2seq.evaluation.source import Source
 from seq2seq.evaluation.translation import Hypothesis, Translation
 from seq2seq.evaluation.translator import Translator
 from seq2seq.options import RuntimeConfig, number
 from seq2seq.progress import Progress
-from seq2seq.text.tokenizer import Tokenizer
 
 LOGGER = logging.getLogger("seq2seq")
 BATCHES_READ = 20  # read ahead, so that sentences of like length can be translated together
@@ -50,13 +52,18 @@ def translate(config: TranslateConfig) -> None:
     """Translates config.input to config.output until the input ends.
 
     Raises:
-        CheckpointError, ConfigError: before anything is read.
-        DataError: the input can't be opened, or a line of JSON isn't as it should be.
+        CheckpointError, ConfigError: before anything is read or written.
+        DataError: the input can't be opened, or a line can't be used; then those before it have been written.
     """
     changes = {name: value for name, value in config.search.items() if value is not None}
     with ExitStack() as stack:
         source = _open_input(config.input, stack)
+        _refuse_the_input(source, config.output)
         translator = Translator.load(str(config.run), checkpoint=config.checkpoint, search=changes, runtime=config)
+        if config.attention and not translator.model.attends:
+            raise ConfigError(
+                "attention=true: this model has no attention; leave it out, or use a model with attention"
+            )
         sink = _open_output(config.output, stack)
         interactive = config.input == "-" and sys.stdin.isatty()
         batch_size = 1 if interactive else config.batch_size
@@ -72,23 +79,58 @@ def translate(config: TranslateConfig) -> None:
         shown = not interactive and batch_size > 1
         bar = stack.enter_context(Progress("translate", None, "lines", every=10.0, shown=shown))
         done = 0
-        for items in _chunks(source, config, read_ahead, sys.stderr if interactive else None):
-            translations = translator.translate(
-                [item.text for item in items],
-                batch_size=batch_size,
-                attention=config.attention,
-                prefixes=[item.prefix for item in items] if any(item.prefix for item in items) else None,
-                attention_bias=_biases(items, translator.tokenizers.source),
-                first_line=done + 1,
-            )
-            for translation in translations:
-                sink.write(_json(translation) if as_json else translation.text)
+        reader = Reader(translator, config.input_format)
+        for chunk in reader.chunks(source, read_ahead, sys.stderr if interactive else None):
+            for translation in translator.translate_read(chunk, batch_size=batch_size, attention=config.attention):
+                sink.write(_json(translation, config.attention) if as_json else translation.text)
                 sink.write("\n")
             sink.flush()
-            done += len(items)
-            bar.update(len(items))
+            done += len(chunk)
+            bar.update(len(chunk))
             if shown and bar.due:
                 bar.say(f"translated {done:,} lines")
+
+
+class Reader:
+    """Lines as the translator reads them."""
+
+    def __init__(self, translator: Translator, input_format: Literal["text", "json"]) -> None:
+        self.translator, self.input_format = translator, input_format
+
+    def chunks(self, source: BinaryIO, size: int, prompt: TextIO | None) -> Iterator[list[Source]]:
+        """Lines in lists of `size`; with size 1 each is given on as soon as it is there.
+
+        Raises:
+            DataError: a line that can't be used; what was read before it is given on first.
+        """
+        chunk: list[Source] = []
+        number = 0
+        while True:
+            if prompt is not None:
+                prompt.write("> ")
+                prompt.flush()
+            line = source.readline()  # unlike iteration, waits for no more than a line
+            if not line:
+                break
+            number += 1
+            try:
+                chunk.append(self._read(line, number))
+            except DataError:
+                if chunk:
+                    yield chunk
+                raise
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+    def _read(self, line: bytes, number: int) -> Source:
+        text = _decode(line.removeprefix(BOM) if number == 1 else line, number)
+        item = Item(text) if self.input_format == "text" else Item.from_json(text, number)
+        tokenizer = self.translator.tokenizers.source
+        bias = focus_bias(item.text, item.focus, item.strength, tokenizer) if item.focus else None
+        return self.translator.read(number, item.text, item.prefix, bias)
 
 
 def _open_input(name: str, stack: ExitStack) -> BinaryIO:
@@ -98,6 +140,16 @@ def _open_input(name: str, stack: ExitStack) -> BinaryIO:
         return stack.enter_context(Path(name).open("rb"))
     except OSError as error:
         raise DataError(f"input={name}: {error.strerror}") from error
+
+
+def _refuse_the_input(source: BinaryIO, output: str) -> None:
+    """ConfigError where writing would empty the file that is still to be read, by whatever name it goes."""
+    try:
+        same = output != "-" and Path(output).is_file() and os.path.samefile(source.fileno(), output)
+    except OSError:  # one of them is no file
+        same = False
+    if same:
+        raise ConfigError(f"output={output} is the input, which would be lost before it is read; name another file")
 
 
 def _open_output(name: str, stack: ExitStack) -> TextIO:
@@ -110,27 +162,6 @@ def _open_output(name: str, stack: ExitStack) -> TextIO:
         raise ConfigError(f"output={name}: {error.strerror}") from error
 
 
-def _chunks(source: BinaryIO, config: TranslateConfig, size: int, prompt: TextIO | None) -> Iterator[list[Item]]:
-    """Lines in lists of `size`; with size 1 each is given on as soon as it is there."""
-    chunk: list[Item] = []
-    number = 0
-    while True:
-        if prompt is not None:
-            prompt.write("> ")
-            prompt.flush()
-        line = source.readline()  # unlike iteration, waits for no more than a line
-        if not line:
-            break
-        number += 1
-        text = _decode(line, number)
-        chunk.append(Item(text) if config.input_format == "text" else Item.from_json(text, number))
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
 def _decode(line: bytes, number: int) -> str:
     """A line without its end; what isn't UTF-8 becomes U+FFFD, with a warning."""
     line = line.removesuffix(b"\n").removesuffix(b"\r")
@@ -141,27 +172,22 @@ def _decode(line: bytes, number: int) -> str:
         return line.decode("utf-8", errors="replace")
 
 
-def _biases(items: Sequence[Item], tokenizer: Tokenizer) -> list[list[float]] | None:
-    if not any(item.focus for item in items):
-        return None
-    return [focus_bias(item.text, item.focus, item.strength, tokenizer) if item.focus else [] for item in items]
-
-
-def _json(translation: Translation) -> str:
-    hypotheses = [_hypothesis(hypothesis) for hypothesis in translation.hypotheses]
-    content: dict[str, Any] = {"source": translation.source, "hypotheses": hypotheses}
-    if translation.attention is not None:
+def _json(translation: Translation, attention: bool) -> str:
+    content: dict[str, Any] = {"source": translation.source}
+    if attention:
         content["source_tokens"] = translation.source_tokens
+    content["hypotheses"] = [_hypothesis(hypothesis, attention) for hypothesis in translation.hypotheses]
     return json.dumps(content, ensure_ascii=False)
 
 
-def _hypothesis(hypothesis: Hypothesis) -> dict[str, Any]:
+def _hypothesis(hypothesis: Hypothesis, attention: bool) -> dict[str, Any]:
     content: dict[str, Any] = {
         "text": hypothesis.text,
         "score": round(hypothesis.score, 6),
         "log_prob": round(hypothesis.log_prob, 6),
     }
-    if hypothesis.attention is not None:
+    if attention:
+        rows = [] if hypothesis.attention is None else hypothesis.attention.tolist()  # None: of a blank line
         content["tokens"] = hypothesis.tokens
-        content["attention"] = [[round(weight, 6) for weight in row] for row in hypothesis.attention.tolist()]
+        content["attention"] = [[round(weight, 6) for weight in row] for row in rows]
     return content

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from seq2seq.errors import DataError
 from seq2seq.evaluation.focus import occurrences
 from seq2seq.evaluation.source import LARGEST
+from seq2seq.schema import did_you_mean
 
 EXAMPLE = '{"text": "...", "prefix": "...", "focus": ["..."], "strength": 1.0}'
 
@@ -25,28 +27,27 @@ class Item(NamedTuple):
         """An object with "text" and, if wanted, the other fields; a blank line is a blank text.
 
         Raises:
-            DataError: not such an object, or a focus that isn't in the text.
+            DataError: not such an object, a focus that isn't in the text, or a prefix of a blank text, whose
+                translation is blank.
         """
         if not line.strip():
             return cls("")
-        try:
-            content = json.loads(line)
-        except ValueError as error:  # an integer of thousands of digits, too
-            raise DataError(f"line {number}: not valid JSON ({error}); input_format=text reads plain lines") from error
-        if not _is_item(content):
-            raise DataError(
-                f"line {number}: must be an object such as {EXAMPLE}, of which only text is needed, not {line[:80]}"
-            )
-        if "strength" in content and "focus" not in content:
-            raise DataError(f"line {number}: strength changes nothing without focus, a list of words of the text")
+        content = _parsed(line, number)
+        if faults := _faults(content):
+            raise DataError("\n".join(f"line {number}: {fault}" for fault in faults))
         words = [_one_line(word) for word in content.get("focus", [])]
         item = cls(
             _one_line(content["text"]), _one_line(content.get("prefix", "")), tuple(words), content.get("strength", 1.0)
         )
-        item._check_focus(number)
+        item._check(number)
         return item
 
-    def _check_focus(self, number: int) -> None:
+    def _check(self, number: int) -> None:
+        if self.prefix.strip() and not self.text.strip():
+            raise DataError(
+                f"line {number}: a prefix needs a text, for the translation of a blank text is blank; give a text, or "
+                "leave the prefix out"
+            )
         if not abs(self.strength) <= LARGEST:
             raise DataError(f"line {number}: strength must be a finite number such as 2.0 or -2.0, not {self.strength}")
         for word in self.focus:
@@ -59,13 +60,53 @@ class Item(NamedTuple):
                 )
 
 
-def _is_item(content: Any) -> bool:
-    if not isinstance(content, dict) or "text" not in content or not content.keys() <= set(Item._fields):
-        return False
-    focus, strength = content.get("focus", []), content.get("strength", 1.0)
-    if not isinstance(focus, list) or not isinstance(strength, int | float) or isinstance(strength, bool):
-        return False
-    return all(isinstance(text, str) for text in (content["text"], content.get("prefix", ""), *focus))
+def _parsed(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:  # some messages end in "at", for json's own "at: line 1 column 5"
+        reason = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+    except ValueError:
+        reason = "a number has too many digits"
+    except RecursionError:
+        reason = "too many lists or objects inside each other"
+    raise DataError(f"line {number}: not valid JSON ({reason}); input_format=text reads plain lines")
+
+
+def _faults(content: Any) -> list[str]:
+    """What is wrong with the fields one by one."""
+    if not isinstance(content, dict):
+        return [f"must be an object such as {EXAMPLE}, of which only text is needed"]
+    faults = [f"unknown key {key}{did_you_mean(key, FIELDS)}" for key in content if key not in FIELDS]
+    if "text" not in content:
+        faults.append("text is missing: the line to translate")
+    faults += [
+        f"{name} must be {words}"
+        for name, (fits, words) in FIELDS.items()
+        if name in content and not fits(content[name])
+    ]
+    if "strength" in content and "focus" not in content:
+        faults.append("strength changes nothing without focus, a list of words of the text")
+    return faults
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {  # what each must be, and that in words
+    "text": (_is_text, 'a string, such as "Das Buch ist alt."'),
+    "prefix": (_is_text, 'a string, such as "The book"'),
+    "focus": (_is_words, 'a list of words, such as ["Buch"]'),
+    "strength": (_is_number, "a number, such as 2.0 or -2.0"),
+}
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,11 @@ from seq2seq.text.tokenizer import Tokenizer
 
 LOGGER = logging.getLogger("seq2seq")
 LARGEST = torch.finfo(torch.float32).max
+LIMITS = {  # the options that limit what a model can take
+    "source": "attention.max_source_length or encoder.max_length",
+    "target": "decoder.max_length",
+    "prefix": "decoder.max_length",
+}
 
 
 class Source(NamedTuple):
@@ -23,10 +28,11 @@ class Source(NamedTuple):
     line: str
     ids: list[int]  # without EOS
     bias: list[float]  # added to the attention scores of ids and EOS; [] where nothing is
+    prefix: list[int]  # the ids that its translation must begin with
 
     @classmethod
     def read(cls, number: int, line: str, bias: Sequence[float] | None, tokenizer: Tokenizer, longest: int) -> Source:
-        """Cut to `longest` pieces, with a warning, and its bias with it.
+        """Cut to `longest` pieces, with a warning, and its bias with it; no prefix yet.
 
         Raises:
             DataError: a bias of another length than the line, or with numbers that can't be added to a score.
@@ -39,13 +45,20 @@ class Source(NamedTuple):
                 number, f"{len(ids):,}", f"{longest:,}",
             )  # fmt: skip
             ids, numbers = ids[:longest], [*numbers[:longest], *numbers[-1:]]
-        return cls(number, line, ids, numbers)
+        return cls(number, line, ids, numbers, [])
 
-    def check(self, longest: int | None) -> None:
-        """DataError where a model that takes at most `longest` pieces, EOS counted, can't read this line."""
-        if longest is not None:
-            fix = f"shorten the line, or set search.max_source_length={longest - 1} to cut it"
-            check_pieces(f"line {self.number}", "source", len(self.ids), longest, fix)
+    def check(self, longest_source: int | None, longest_target: int | None) -> None:
+        """DataError where a model that takes at most so many pieces, EOS counted, can't read the line or its prefix."""
+        where = f"line {self.number}"
+        if self.spoken and longest_source is not None:
+            fix = f"shorten the line, or set search.max_source_length={longest_source - 1} to cut it"
+            check_pieces(where, "source", len(self.ids), longest_source, fix)
+        check_pieces(where, "prefix", len(self.prefix), longest_target, "shorten the prefix")
+
+    @property
+    def spoken(self) -> bool:
+        """Whether there is anything to translate."""
+        return bool(self.line.strip())
 
 
 def check_pieces(where: str, side: str, pieces: int, longest: int | None, fix: str) -> None:
@@ -53,7 +66,7 @@ def check_pieces(where: str, side: str, pieces: int, longest: int | None, fix: s
     if longest is not None and pieces + 1 > longest:
         raise DataError(
             f"{where}: {pieces + 1:,} {side} pieces with the end of sentence, but this model takes at most "
-            f"{longest:,} (attention.max_source_length, or max_length of learned positions): {fix}"
+            f"{longest:,} (by its {LIMITS[side]}): {fix}"
         )
 
 

@@ -110,21 +110,48 @@ class Translator:
         Raises:
             DataError: a line or prefix longer than the model can take, or a bias that doesn't fit its line or model.
         """
-        sources = self._sources(lines, attention_bias, first_line)
-        forced = None if prefixes is None else self._forced(lines, prefixes, first_line)
-        results = [self._blank(line) for line in lines]
-        spoken = [i for i, line in enumerate(lines) if line.strip()]
-        for i in spoken:
-            sources[i].check(self.model.longest_source)
+        for name, entries in (("attention_bias", attention_bias), ("prefixes", prefixes)):
+            if entries is not None and len(entries) != len(lines):
+                raise DataError(f"there are {len(lines):,} lines but {name} has {len(entries):,} entries")
+        sources = [
+            self.read(
+                first_line + i,
+                line,
+                "" if prefixes is None else prefixes[i],
+                None if attention_bias is None else attention_bias[i],
+            )
+            for i, line in enumerate(lines)
+        ]
+        return self.translate_read(sources, batch_size=batch_size, attention=attention, progress=progress)
+
+    def read(self, number: int, line: str, prefix: str = "", attention_bias: Sequence[float] | None = None) -> Source:
+        """A line ready for `translate_read`; `number` names it in messages. Raises DataError as `translate` does."""
+        tokenizers, model = self.tokenizers, self.model
+        source = Source.read(number, line, attention_bias, tokenizers.source, self.search.max_source_length)
+        if source.bias and not model.attends:
+            raise DataError(
+                f"line {number}: this model has no attention that a focus or attention_bias could change; leave it "
+                "out, or use a model with attention"
+            )
+        source = source._replace(prefix=tokenizers.target.encode(prefix))
+        source.check(model.longest_source, model.longest_target)
+        return source
+
+    def translate_read(
+        self, sources: Sequence[Source], *, batch_size: int = 64, attention: bool = False, progress: bool = False
+    ) -> list[Translation]:
+        """A translation of each line that `read` gave; nothing is wrong with them any more."""
+        results = [Translation(source.line, [EOS], [Hypothesis("", 0.0, 0.0, [])]) for source in sources]
+        spoken = [i for i, source in enumerate(sources) if source.spoken]
         lengths = torch.tensor([len(sources[i].ids) for i in spoken], dtype=torch.long)
         every = 10.0 if progress else math.inf
         with Progress("translate", len(spoken), "sentences", every, shown=progress) as bar:
             for places in sorted_batches(lengths, batch_size):
                 batch = [spoken[place] for place in places]
-                start = None if forced is None else [forced[i] for i in batch]
-                found = self._search([sources[i] for i in batch], start, attention)
+                found = self._search([sources[i] for i in batch], attention)
                 for i, hypotheses in zip(batch, found, strict=True):
-                    results[i] = Translation(lines[i], self._source_pieces(sources[i].ids), self._texts(hypotheses))
+                    pieces = self._source_pieces(sources[i].ids)
+                    results[i] = Translation(sources[i].line, pieces, self._texts(hypotheses))
                 bar.update(len(batch))
                 if bar.due:
                     bar.say(f"translated {bar.done:,} of {len(spoken):,} sentences")
@@ -157,7 +184,7 @@ class Translator:
         return [results[i] for i in range(len(corpus))]
 
     @torch.inference_mode()
-    def _search(self, sources: list[Source], prefixes: list[list[int]] | None, attention: bool) -> list[list[Found]]:
+    def _search(self, sources: list[Source], attention: bool) -> list[list[Found]]:
         options, tokenizer = self.search, self.tokenizers.source
         ids, lengths = source_batch([source.ids for source in sources], tokenizer.eos_id, tokenizer.pad_id)
         longest = self.model.longest_target
@@ -174,6 +201,7 @@ class Translator:
         }
         ids, bias = ids.to(self.runtime.device), padded_bias(sources)
         bias = None if bias is None else bias.to(self.runtime.device)
+        prefixes = [source.prefix for source in sources] if any(source.prefix for source in sources) else None
         self.model.eval()
         with self.runtime.autocast():
             if options.sample:
@@ -211,32 +239,6 @@ class Translator:
             scored.append(ScoredPair(float(of_row.double().sum()), of_row.tolist(), pieces, source_pieces, attended))
         return scored
 
-    def _sources(
-        self, lines: Sequence[str], biases: Sequence[Sequence[float] | None] | None, first_line: int
-    ) -> list[Source]:
-        if biases is not None and len(biases) != len(lines):
-            raise DataError(f"there are {len(lines):,} lines but attention_bias has {len(biases):,} entries")
-        sources = []
-        for i, line in enumerate(lines):
-            bias = None if biases is None else biases[i]
-            source = Source.read(first_line + i, line, bias, self.tokenizers.source, self.search.max_source_length)
-            if source.bias and not self.model.attends:
-                raise DataError(
-                    f"line {source.number}: this model has no attention that a focus or attention_bias could change; "
-                    "leave it out, or use a model with attention"
-                )
-            sources.append(source)
-        return sources
-
-    def _forced(self, lines: Sequence[str], prefixes: Sequence[str], first_line: int) -> list[list[int]]:
-        """The ids that each translation must begin with."""
-        if len(prefixes) != len(lines):
-            raise DataError(f"there are {len(lines):,} lines but {len(prefixes):,} prefixes")
-        forced = self.tokenizers.target.encode_batch(prefixes)
-        for number, prefix in enumerate(forced, start=first_line):
-            check_pieces(f"line {number}", "prefix", len(prefix), self.model.longest_target, "shorten the prefix")
-        return forced
-
     def _source_pieces(self, ids: list[int]) -> list[str]:
         return [*self.tokenizers.source.pieces(ids), EOS]
 
@@ -249,9 +251,6 @@ class Translator:
             if text not in unique:
                 unique[text] = Hypothesis(text, score, log_prob, target.pieces(tokens), weights)
         return list(unique.values())[: self.search.n_best]
-
-    def _blank(self, line: str) -> Translation:
-        return Translation(line, [EOS], [Hypothesis("", 0.0, 0.0, [])])
 
 
 def predict(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -271,11 +270,9 @@ def override(search: SearchConfig, changes: Mapping[str, Any]) -> SearchConfig:
     Raises:
         ConfigError: unknown or impossible options.
     """
-    merged = {**dataclasses.asdict(search), **changes}
-    try:
-        changed: SearchConfig = checked(SearchConfig, merged, search_faults)
-    except ConfigError as error:
-        raise ConfigError("\n".join(f"search: {line}" for line in str(error).splitlines())) from error
+    changed: SearchConfig = checked(
+        SearchConfig, {**dataclasses.asdict(search), **changes}, search_faults, where="search"
+    )
     return changed
 
 

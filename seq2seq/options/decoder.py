@@ -42,6 +42,11 @@ class DecoderConfig:
         """Whether the same units are dropped at all steps."""
         return False
 
+    @property
+    def feeds_input(self) -> bool:
+        """Whether the attentional vector enters the next step."""
+        return False
+
     def faults(self, embedding_size: int) -> list[str]:
         """Options of its own that can't go together, each with a way out."""
         return []
@@ -88,6 +93,10 @@ class StackedDecoderConfig(RecurrentDecoderConfig):
     input_feeding: bool = False
     attend: Place | Auto = "auto"
     source_vector: Literal["initial", "every_step"] = "initial"
+
+    @property
+    def feeds_input(self) -> bool:
+        return self.input_feeding
 
     def place(self, attention: Place) -> Place:
         return attention if self.attend == "auto" else self.attend

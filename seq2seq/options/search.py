@@ -23,7 +23,7 @@ class SearchConfig:
     sample: bool = False
     temperature: float = number(1.0, 0.01)
     top_k: int = number(0, 0)
-    top_p: float = number(1.0, 0.0, 1.0)
+    top_p: float = number(1.0, 0.001, 1.0)
     seed: int = number(1, 0)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-from support.scripts import SMALL, Command, tiny, write_pairs
+from support.scripts import SMALL, Command, Done, tiny, write_pairs
 
 from seq2seq.evaluation.metrics import bleu_by_length, corpus_bleu
 from seq2seq.options import MetricConfig
@@ -25,14 +24,18 @@ def words(tmp_path: Path) -> list[str]:
     return [*rows, f"table.common={options}", "table.name=two", "lengths=[8,12]"]
 
 
+def names(done: Done) -> list[str]:
+    """The rows of the table that was printed."""
+    return [line.split(" | ")[0].removeprefix("| ") for line in done.lines[2:] if line.startswith("|")]
+
+
 def test_a_table_has_a_row_for_each_training(command: Command, here: Path, words: list[str]) -> None:
     done = command("compare", *words, "only=[plain,luong]")
     assert done.code == 0, done.err
     folder = here / "runs" / "compare" / "two"
     assert done.out == (folder / "table.md").read_text(encoding="utf-8")
-    head, _, *rows = done.lines
-    assert head.endswith("| BLEU | 1-7 | 8-11 | 12+ |")
-    assert [row.split(" | ")[0].strip("| ") for row in rows] == ["plain", "luong"]
+    assert done.lines[0].endswith("| BLEU | 1-7 | 8-11 | 12+ |")
+    assert names(done) == ["plain", "luong"]
     table = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     results = json.loads((folder / "luong" / "results.json").read_text(encoding="utf-8"))
     row = table["rows"][1]
@@ -47,22 +50,35 @@ def test_a_table_has_a_row_for_each_training(command: Command, here: Path, words
     hypotheses, references = ([lines[part][i] for i in short] for part in ("hypothesis", "reference"))
     assert row["bleu_by_length"]["1-7"] == pytest.approx(corpus_bleu(hypotheses, references, MetricConfig()), abs=1e-4)
 
-    # What is done isn't done again; one row more is.
-    before = (folder / "luong" / "results.json").stat().st_mtime_ns
-    again = command("compare", *words, "+table.rows.third=attention=luong_general", "only=[third]")
-    assert again.code == 0, again.err
-    assert [row.split(" | ")[0].strip("| ") for row in again.lines[2:]] == ["plain", "luong", "third"]
-    assert (folder / "luong" / "results.json").stat().st_mtime_ns == before
 
-    # Neither are other options mixed in, nor what was cut short taken for done.
+def test_what_is_done_is_not_done_again(command: Command, here: Path, words: list[str]) -> None:
+    folder = here / "runs" / "compare" / "two"
+    assert names(command("compare", *words, "only=plain")) == ["plain"]
+    before = (folder / "plain" / "results.json").stat().st_mtime_ns
+    third = ["+table.rows.third-one=attention=luong_general seed=3"]
+    assert names(command("compare", *words, *third, "only=[third-one]")) == ["plain", "third-one"]
+    assert names(command("compare", *words, "only=[plain,luong]")) == ["plain", "luong"]
+    assert names(command("compare", *words, *third, "only=luong")) == ["plain", "luong", "third-one"]
+    assert (folder / "plain" / "results.json").stat().st_mtime_ns == before
+
+    # A run that was cut short begins again; one of other options stays, and is refused.
+    (folder / "plain" / "results.json").unlink()
+    again = command("compare", *words, "only=plain")
+    assert (again.code, "was cut short; it begins again" in again.err) == (0, True)
     other = command("compare", *words, "common=seed=2", "only=[luong]")
     assert other.code == 1
-    assert "was trained with" in other.err
-    assert "set another folder=" in other.err
-    (folder / "table.json").unlink()
-    shutil.rmtree(folder / "plain")
-    cut = command("compare", *words, "only=[plain,luong]")
-    assert (cut.code, "luong is a training that was cut short" in cut.err) == (1, True)
+    assert "luong was trained with another seed; set another folder=" in other.err
+    # Neither is it shown among rows of the new options.
+    assert names(command("compare", *words, "common=seed=2", "only=[plain]")) == []
+
+
+def test_a_row_that_fails_lets_the_others_run(command: Command, here: Path, words: list[str]) -> None:
+    bad = "+table.rows.bad=data.valid=nowhere"
+    done = command("compare", *words, bad, "only=[bad,plain]")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("error: row bad: neither nowhere.de nor")
+    table = json.loads((here / "runs" / "compare" / "two" / "table.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in table["rows"]] == ["plain"]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +88,9 @@ def test_a_table_has_a_row_for_each_training(command: Command, here: Path, words
         (["lengths=[9,4]"], "lengths=[9, 4] must be rising numbers of words"),
         (["+table.rows.bad=attention=luong", "only=[bad]"], "row bad: unknown attention=luong"),
         (["+table.rows.bad=data.test=null", "only=[bad]"], "row bad: without a test set there is nothing to compare"),
+        (["+table.rows.bad=seed='1", "only=[bad]"], "row bad: No closing quotation"),
+        (["only=[]"], "there are no rows to train"),
+        (["table=atentions"], "unknown table=atentions: did you mean attentions?"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_trained(
