@@ -19,6 +19,7 @@ def impossible(config: Config) -> list[str]:
         *config.encoder.faults(config.embedding_size),
         *config.decoder.faults(config.embedding_size),
         *_attention(config),
+        *_encoder(config),
         *_decoder(config),
         *_bridge(config),
         *_tying(config),
@@ -76,6 +77,16 @@ def _attention(config: Config) -> list[str]:
             f"decoder.hidden_size={config.encoder_size}"
         )
     return faults
+
+
+def _encoder(config: Config) -> list[str]:
+    """Whether the order that it reads in makes a difference to the encoder."""
+    if not config.data.reverse_source or config.encoder.reads_order:
+        return []
+    return [
+        f"data.reverse_source=true changes nothing for encoder={config.encoder.name}, which knows no order; set "
+        "data.reverse_source=false or another encoder"
+    ]
 
 
 def _decoder(config: Config) -> list[str]:

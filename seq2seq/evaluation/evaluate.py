@@ -154,8 +154,8 @@ def _holds_text(name: str) -> bool:
 
 
 def _same_file(name: str, other: str) -> bool:
-    if os.path.isfile(name) and os.path.isfile(other):
-        return os.path.samefile(name, other)
+    if os.path.exists(name) and os.path.exists(other):
+        return os.path.isfile(name) and os.path.samefile(name, other)
     return os.path.realpath(name) == os.path.realpath(other)
 
 

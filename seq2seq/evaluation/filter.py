@@ -6,9 +6,10 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 
@@ -78,59 +79,15 @@ def translate(config: TranslateConfig) -> None:
         read_ahead = batch_size * BATCHES_READ if batch_size > 1 else 1
         shown = not interactive and batch_size > 1
         bar = stack.enter_context(Progress("translate", None, "lines", every=10.0, shown=shown))
-        done = 0
-        reader = Reader(translator, config.input_format)
-        for chunk in reader.chunks(source, read_ahead, sys.stderr if interactive else None):
+        read = partial(_read, translator, config.input_format)
+        for chunk in _chunks(source, read, read_ahead, sys.stderr if interactive else None):
             for translation in translator.translate_read(chunk, batch_size=batch_size, attention=config.attention):
                 sink.write(_json(translation, config.attention) if as_json else translation.text)
                 sink.write("\n")
             sink.flush()
-            done += len(chunk)
             bar.update(len(chunk))
             if shown and bar.due:
-                bar.say(f"translated {done:,} lines")
-
-
-class Reader:
-    """Lines as the translator reads them."""
-
-    def __init__(self, translator: Translator, input_format: Literal["text", "json"]) -> None:
-        self.translator, self.input_format = translator, input_format
-
-    def chunks(self, source: BinaryIO, size: int, prompt: TextIO | None) -> Iterator[list[Source]]:
-        """Lines in lists of `size`; with size 1 each is given on as soon as it is there.
-
-        Raises:
-            DataError: a line that can't be used; what was read before it is given on first.
-        """
-        chunk: list[Source] = []
-        number = 0
-        while True:
-            if prompt is not None:
-                prompt.write("> ")
-                prompt.flush()
-            line = source.readline()  # unlike iteration, waits for no more than a line
-            if not line:
-                break
-            number += 1
-            try:
-                chunk.append(self._read(line, number))
-            except DataError:
-                if chunk:
-                    yield chunk
-                raise
-            if len(chunk) == size:
-                yield chunk
-                chunk = []
-        if chunk:
-            yield chunk
-
-    def _read(self, line: bytes, number: int) -> Source:
-        text = _decode(line.removeprefix(BOM) if number == 1 else line, number)
-        item = Item(text) if self.input_format == "text" else Item.from_json(text, number)
-        tokenizer = self.translator.tokenizers.source
-        bias = focus_bias(item.text, item.focus, item.strength, tokenizer) if item.focus else None
-        return self.translator.read(number, item.text, item.prefix, bias)
+                bar.say(f"translated {bar.done:,} lines")
 
 
 def _open_input(name: str, stack: ExitStack) -> BinaryIO:
@@ -160,6 +117,44 @@ def _open_output(name: str, stack: ExitStack) -> TextIO:
         return stack.enter_context(Path(name).open("w", encoding="utf-8", errors="replace", newline="\n"))
     except OSError as error:
         raise ConfigError(f"output={name}: {error.strerror}") from error
+
+
+def _chunks(
+    source: BinaryIO, read: Callable[[bytes, int], Source], size: int, prompt: TextIO | None
+) -> Iterator[list[Source]]:
+    """Lines, each read with its number, in lists of `size`; with size 1 each is given on as soon as it is there.
+
+    Raises:
+        DataError: a line that can't be used; what was read before it is given on first.
+    """
+    chunk: list[Source] = []
+    number = 0
+    while True:
+        if prompt is not None:
+            prompt.write("> ")
+            prompt.flush()
+        line = source.readline()  # unlike iteration, waits for no more than a line
+        if not line:
+            break
+        number += 1
+        try:
+            chunk.append(read(line, number))
+        except DataError:
+            if chunk:
+                yield chunk
+            raise
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _read(translator: Translator, input_format: Literal["text", "json"], line: bytes, number: int) -> Source:
+    text = _decode(line.removeprefix(BOM) if number == 1 else line, number)
+    item = Item(text) if input_format == "text" else Item.from_json(text, number)
+    bias = focus_bias(item.text, item.focus, item.strength, translator.tokenizers.source) if item.focus else None
+    return translator.read(number, item.text, item.prefix, bias)
 
 
 def _decode(line: bytes, number: int) -> str:

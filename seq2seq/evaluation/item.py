@@ -76,7 +76,7 @@ def _faults(content: Any) -> list[str]:
     """What is wrong with the fields one by one."""
     if not isinstance(content, dict):
         return [f"must be an object such as {EXAMPLE}, of which only text is needed"]
-    faults = [f"unknown key {key}{did_you_mean(key, FIELDS)}" for key in content if key not in FIELDS]
+    faults = [f"unknown key {key[:80]!r}{did_you_mean(key, FIELDS)}" for key in content if key not in FIELDS]
     if "text" not in content:
         faults.append("text is missing: the line to translate")
     faults += [

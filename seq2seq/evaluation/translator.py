@@ -100,7 +100,8 @@ class Translator:
             lines: raw text without line breaks.
             batch_size: sentences translated at once; changes speed and memory, never the result.
             attention: also return the weights of every hypothesis.
-            prefixes: for each line, the text that its translation must begin with ("" for none).
+            prefixes: for each line, the text that its translation must begin with ("" for none); a blank line's
+                translation stays blank.
             attention_bias: for each line, what is added to the attention scores of its pieces at every step, one
                 number for each of `source_tokens` (EOS may be left out); None or [] for nothing. Raises attention
                 where positive: in a softmax, a weight's ratio to the others grows by exp(number).

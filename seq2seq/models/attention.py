@@ -48,7 +48,7 @@ class Treatment(NamedTuple):
 
 
 class Attention(nn.Module):
-    """The mean of the values, weighted by the softmax of a score.
+    """The mean of the values, weighted by a score: by its softmax, where no other normalizer is chosen.
 
     c_i = sum_j alpha_ij h_j with alpha_ij = softmax_j(score(s, h_j)): Bahdanau et al. (2015), eq. 5 and 6; the same
     as the global attention of Luong et al. (2015), eq. 7. Padding gets a weight of exactly 0.
@@ -57,7 +57,8 @@ class Attention(nn.Module):
     def __init__(self, score: Score, treatment: Treatment, context_size: int) -> None:
         super().__init__()
         self.score = score
-        self.normalizer, self.window, self.prior, self.coverage, self.value_projection = treatment[:5]
+        self.normalizer, self.window, self.prior = treatment.normalizer, treatment.window, treatment.prior
+        self.coverage, self.value_projection = treatment.coverage, treatment.value_projection
         self.dropout, self.temperature = treatment.dropout, treatment.temperature
         self.context_size = context_size  # V
 
@@ -84,12 +85,12 @@ class Attention(nn.Module):
             steps = torch.arange(state.step, state.step + length, device=query.device)
             context, weights, _ = self.weigh(query, memory, steps, None)
             return Attended(context, weights, AttentionState(state.step + length))
-        contexts, weightss = [], []
+        contexts, all_weights = [], []
         for hidden in query.unbind(1):
             context, weights, state = self.step(hidden, memory, state)
             contexts.append(context)
-            weightss.append(weights)
-        return Attended(torch.stack(contexts, dim=1), torch.stack(weightss, dim=1), state)
+            all_weights.append(weights)
+        return Attended(torch.stack(contexts, dim=1), torch.stack(all_weights, dim=1), state)
 
     def step(self, query: Tensor, memory: Memory, state: AttentionState) -> Attended:
         """One step: a query a row (R, H); the K rows of a sentence lie side by side and share its memory."""

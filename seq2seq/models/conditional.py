@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from seq2seq.models.attention import Attention
 from seq2seq.models.cells import Cell, initialise
 from seq2seq.models.decoders import AttendingDecoder, Decoded, DecoderState
-from seq2seq.models.memory import Memory, RNNState
+from seq2seq.models.memory import Encoded, Memory, RNNState
 from seq2seq.models.readout import Readout
 
 
 class ConditionalGRUDecoder(AttendingDecoder):
     """s'_i = GRU_1(y_{i-1}, s_{i-1}); a(s'_i, h) -> c_i; s_i = GRU_2(c_i, s'_i) (Sennrich et al. 2017, Nematus).
 
-    The output is g(s_i, y_{i-1}, c_i), as in Bahdanau et al. (2015).
+    The output is g(s_i, y_{i-1}, c_i), as in Bahdanau et al. (2015). The first state comes from the mean of the memory.
     """
 
     def __init__(
@@ -27,6 +27,10 @@ class ConditionalGRUDecoder(AttendingDecoder):
     ) -> None:
         super().__init__(bridge, attention, readout)
         self.transition = transition
+
+    def start(self, encoded: Encoded, source: Memory) -> DecoderState:
+        mean = RNNState(encoded.mean().unsqueeze(0), None)
+        return DecoderState(self.bridge(mean), self.attention.start(source))
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         hidden, contexts, all_weights = [], [], []

@@ -13,7 +13,7 @@ from seq2seq.models.encoders import Encoder, padding_mask
 from seq2seq.models.memory import Encoded
 from seq2seq.models.positions import Positions
 
-HALF = math.sqrt(0.5)  # scales a sum of two independent terms back to the variance of one (section 3.4)
+ROOT_HALF = math.sqrt(0.5)  # scales a sum of two independent terms back to the variance of one (section 3.4)
 
 
 class ConvolutionalEncoder(Encoder):
@@ -57,7 +57,7 @@ class ConvolutionalEncoder(Encoder):
         for block in self.blocks:
             hidden = block(hidden, padding)
         memory = self.narrow(hidden.transpose(1, 2)).masked_fill(padding.transpose(1, 2), 0.0)  # (B, S, E): z
-        return Encoded(memory, mask, None, values=(memory + read).masked_fill(padding.transpose(1, 2), 0.0) * HALF)
+        return Encoded(memory, mask, None, values=(memory + read).masked_fill(padding.transpose(1, 2), 0.0) * ROOT_HALF)
 
 
 class Block(nn.Module):
@@ -76,7 +76,7 @@ class Block(nn.Module):
         """Hidden (B, H, S) to the same; where `padding` (B, 1, S), a word's window sees zeros, as beyond the batch."""
         seen = self.dropout(hidden).masked_fill(padding, 0.0)
         gated = F.glu(self.convolution(seen), dim=1)
-        return (gated + hidden) * HALF
+        return (gated + hidden) * ROOT_HALF
 
 
 def _draw(layer: nn.Linear | nn.Conv1d, gain: float) -> None:

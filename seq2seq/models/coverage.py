@@ -1,7 +1,8 @@
 """What has been attended to already: a vector for each source position, and the loss against looking there again.
 
 The coverage C (B, Q, S, C) belongs to decoder rows; what it needs of a source position, `source` (B, S, ·), to
-sentences. All of it is float32 under autocast too: it adds up over the steps, and so do its errors.
+sentences. The coverage is float32 under autocast too: it adds up over the steps, and so do its errors. It joins the
+keys as they are projected, outside of a score's own norm or gain (cosine, scaled_general).
 """
 
 from __future__ import annotations

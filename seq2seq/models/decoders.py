@@ -152,6 +152,8 @@ class BahdanauDecoder(AttendingDecoder):
 
     a(s_{i-1}, h) -> c_i, then s_i = f(s_{i-1}, y_{i-1}, c_i), and the output from g(y_{i-1}, s_i, c_i), eq. 4; the
     appendix's maxout g reads s_{i-1}. The RNN loops over steps; the embeddings' products and g take all steps at once.
+    In a stack it is the top layer's state that asks, without what a residual connection adds to its output (and maxout
+    reads that state too, so that a residual around the top layer is then without effect).
     """
 
     def __init__(self, rnn: SteppedRNN, bridge: nn.Module, attention: Attention, readout: Readout) -> None:

@@ -51,7 +51,9 @@ class Dropout(nn.Module):
 
 
 class LockedDropout(Dropout):
-    """Drops the same elements at every step of a sequence: "variational" dropout (Gal & Ghahramani 2016).
+    """Drops the same elements at every step of a sequence: "variational" dropout of Gal & Ghahramani (2016).
+
+    These are its masks on inputs and outputs; those on recurrent connections and on word types are left out.
 
     Inputs are (B, T, N) and the mask is (B, 1, N). One step alone (R, N) can't know its sequence's mask, so that it is
     let through in eval mode only; a loop over steps in training takes `noise`.

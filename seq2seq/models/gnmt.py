@@ -19,7 +19,8 @@ class GNMTDecoder(AttendingDecoder):
     """a(s^1_{i-1}, h) -> c_i, and every layer reads c_i: s^1_i = f([y_{i-1}; c_i]), s^l_i = f([x^{l-1}_i; c_i]).
 
     Wu et al. (2016), section 3: the bottom layer's last output asks, which leaves the layers above it outside the loop.
-    With `residual` what layer l hands on is x^l = s^l + x^{l-1} (section 3.1); x^1 = s^1.
+    With `residual` what layer l hands on is x^l = s^l + x^{l-1} (section 3.1), here from the second layer on, where the
+    paper's eight layers begin with the third. The readout over [x^L; c] is ours: the paper's softmax reads x^L.
     """
 
     def __init__(
@@ -38,10 +39,9 @@ class GNMTDecoder(AttendingDecoder):
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         outputs, contexts, all_weights = [], [], []
         first, attention = _layer(state.rnn, 0), state.attention
-        noise = self.bottom.noise(embedded.shape[0], embedded.shape[1], embedded)
-        for t, projected in enumerate(self.bottom.project(embedded).unbind(1)):
+        for projected in self.bottom.project(embedded).unbind(1):
             context, weights, attention = self.attention.step(first.hidden[0], source, attention)
-            output, first = self.bottom.step(projected, context, first, noise[t])
+            output, first = self.bottom.step(projected, context, first)
             outputs.append(output)
             contexts.append(context)
             all_weights.append(weights)

@@ -32,8 +32,8 @@ class Encoded(NamedTuple):
 
     def mean(self) -> Tensor:
         """The mean of the memory (B, M) over the real tokens."""
-        mask = self.mask.unsqueeze(2).to(self.memory.dtype)  # (B, S, 1)
-        return (self.memory * mask).sum(1) / mask.sum(1)
+        mask = self.mask.unsqueeze(2).float()  # (B, S, 1); in float32, whatever autocast made of the memory
+        return (self.memory.float() * mask).sum(1) / mask.sum(1)
 
     def summary(self) -> RNNState:
         """The final state, or else the mean of the memory as the hidden state of one layer (1, B, M)."""

@@ -24,13 +24,14 @@ class MultiHeadAttention(Attention):
         super().__init__(score, treatment, context_size)
         self.output_projection = nn.Linear(value_size, context_size, bias=False)  # W_O
         # What torch's fused attention computes, when nobody asks for the weights.
-        self.fused = self.normalizer is softmax and all(type(head) is ScaledDotScore for head in score.heads)
+        plain = self.normalizer is softmax and not self.window.weighs
+        self.fused = plain and all(type(head) is ScaledDotScore for head in score.heads)
 
     def context(self, query: Tensor, memory: Memory, steps: Tensor) -> Tensor:
         """By torch's scaled_dot_product_attention, where that computes the same."""
-        inside, factor = self.window(query, steps, memory.mask)
-        if not self.fused or factor is not None:
+        if not self.fused:
             return super().context(query, memory, steps)
+        inside, _ = self.window(query, steps, memory.mask)
         bias = self._bias(memory, steps)
         allowed = inside if bias is None else bias.masked_fill(~inside, float("-inf"))  # (B, Q, S) or (B, 1, S)
         queries = self._split(self.score.query_projection(query))  # (B, h, Q, d)

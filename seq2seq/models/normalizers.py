@@ -66,4 +66,4 @@ def _rank(shifted: Tensor) -> tuple[Tensor, Tensor]:
 def _lowest(ranked: Tensor, excess: Tensor) -> Tensor:
     """The lowest score of the support: the last at which a threshold would leave less than 1 above it."""
     size = (excess < 1).sum(dim=-1, keepdim=True)
-    return ranked.gather(-1, size - 1)
+    return ranked.gather(-1, (size - 1).clamp(min=0))  # of scores that are NaN none is counted, and NaN comes back

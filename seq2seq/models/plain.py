@@ -21,7 +21,7 @@ class Nothing(NamedTuple):
 
 
 class PlainDecoder(Decoder):
-    """All it knows of the source is its first state (Sutskever et al. 2014)."""
+    """All it knows of the source is its first state (Sutskever et al. 2014, where the softmax reads the RNN itself)."""
 
     attends = False
 
@@ -57,7 +57,7 @@ class SourceVector(NamedTuple):
 class SourceVectorDecoder(PlainDecoder):
     """The source's vector c enters every step: s_t = f(s_{t-1}, y_{t-1}, c), output from g(s_t, y_{t-1}, c).
 
-    Cho et al. (2014), section 2.2; c is the top layer of the encoder's final state.
+    Cho et al. (2014), section 2.2. Here c is the top layer of the encoder's final state as it is, there tanh(V h_N).
     """
 
     def prepare(self, encoded: Encoded, bias: Tensor | None) -> SourceVector:  # type: ignore[override]

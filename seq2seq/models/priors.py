@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 class Prior(nn.Module):
-    """A bias added to the scores before the softmax, so that the weights are multiplied by its exponential."""
+    """A bias added to the scores before the softmax, so that softmax weights are multiplied by its exponential."""
 
     def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
         """Target positions (Q,), or (1,) where all queries share one, and source mask (B, S): bias (B, Q or 1, S)."""

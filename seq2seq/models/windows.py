@@ -25,6 +25,8 @@ class Span(NamedTuple):
 class Window(nn.Module):
     """A choice of source positions for each query."""
 
+    weighs: bool = False  # whether it gives a factor
+
     def forward(self, query: Tensor, steps: Tensor, mask: Tensor) -> Span:
         """Queries (B, Q, H) at target positions (Q,), or (1,) where they share one; source mask (B, S)."""
         raise NotImplementedError
@@ -63,6 +65,8 @@ class PredictiveWindow(Window):
     sigma = D / 2. Only this factor teaches W_p and v_p. p_t is between 0 and S, and so no farther than 1 from a
     position: with D >= 1 no window is empty.
     """
+
+    weighs = True
 
     def __init__(self, query_size: int, half_width: int) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ class EncoderConfig:
     """What every encoder has: its name, and dropout on the embeddings and inside."""
 
     with_cell: ClassVar[bool] = False  # whether its final state has an LSTM's cell
+    reads_order: ClassVar[bool] = True  # whether the order of the words makes a difference
 
     name: str
     dropout: float = number(0.3, 0.0, 0.95)
@@ -75,6 +76,8 @@ class LSTMEncoderConfig(RecurrentEncoderConfig):
 @component("encoder", "mean")
 @dataclass(frozen=True)
 class MeanEncoderConfig(EncoderConfig):
+    reads_order: ClassVar[bool] = False
+
     name: str = "mean"
 
     def output_size(self, embedding_size: int) -> int:

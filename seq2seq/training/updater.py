@@ -41,12 +41,12 @@ class Updater:
             batch = batch.to(self.runtime.device)
             with self.runtime.autocast():
                 logits, weights = predict(self.model, batch)
-            smoothed, nll = cross_entropy(logits, batch.target_output[batch.target_mask], self.label_smoothing)
+            loss, nll = cross_entropy(logits, batch.target_output[batch.target_mask], self.label_smoothing)
             if self.coverage_loss:
                 assert weights is not None
-                smoothed = smoothed + self.coverage_loss * coverage_loss(weights, batch.target_mask)
-            self.scaler.scale(smoothed / tokens).backward()  # type: ignore[no-untyped-call]
-            self.meter.add(smoothed, nll, batch.target_tokens)
+                loss = loss + self.coverage_loss * coverage_loss(weights, batch.target_mask)
+            self.scaler.scale(loss / tokens).backward()  # type: ignore[no-untyped-call]
+            self.meter.add(loss, nll, batch.target_tokens)
         self.scaler.unscale_(self.optimizer)
         self.meter.gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.scaler.step(self.optimizer)

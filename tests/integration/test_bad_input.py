@@ -170,7 +170,42 @@ def test_bad_flags_are_another_matter(name: str, command: Command, here: Path) -
 
 def test_search_options_are_checked_against_the_runs_own(command: Command, model: str) -> None:
     done = command("translate", model, "search.n_best=4", stdin=TEXT)
-    message = "search: search.n_best=4 is more than search.beam_size=3 can find; set search.beam_size=4"
+    message = "search.n_best=4 is more than search.beam_size=3 can find; set search.beam_size=4"
     assert done == Done(1, "", f"error: {message}\n")
     done = command("translate", model, "+search.bean_size=4", stdin=TEXT)
-    assert done == Done(1, "", "error: search: unknown option bean_size: did you mean beam_size?\n")
+    assert done == Done(1, "", "error: unknown option search.bean_size: did you mean search.beam_size?\n")
+    done = command("translate", model, "search.sample=true", "search.top_p=0", stdin=TEXT)
+    assert done == Done(1, "", "error: search.top_p=0 is not allowed: it must be from 0.001 to 1.0\n")
+
+
+def test_no_file_of_the_users_is_written_over(command: Command, model: str, here: Path) -> None:
+    (here / "in").write_bytes(TEXT)
+    (here / "refs").write_bytes(TEXT)
+    (here / "old").write_text("a dog\n")
+    scored = [model, "source=in", "reference=refs"]
+    for name, words, message in (
+        (
+            "translate",
+            [model, "input=in", "output=./in"],
+            "output=./in is the input, which would be lost before it is read; name another file",
+        ),
+        (
+            "evaluate",
+            [*scored, "hypothesis=old"],
+            "hypothesis=old exists already, and with run=FOLDER it is where the model's translation is written; name a "
+            "new file, or delete this one; to score it as it is, leave run and source out",
+        ),
+        *(
+            ("evaluate", words, f"output=./{read} would overwrite {read}, which this scores; name another file")
+            for words, read in (
+                ([*scored, "output=./in"], "in"),
+                ([*scored, "output=./refs"], "refs"),
+                ([*scored, "hypothesis=new", "output=./new"], "new"),
+                (["hypothesis=old", "reference=old", "output=./old"], "old"),
+            )
+        ),
+    ):
+        assert command(name, *words) == Done(1, "", f"error: {message}\n")
+    assert (here / "in").read_bytes() == (here / "refs").read_bytes() == TEXT
+    assert (here / "old").read_text() == "a dog\n"
+    assert sorted(path.name for path in here.iterdir()) == ["in", "old", "refs"]

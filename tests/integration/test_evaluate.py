@@ -58,7 +58,9 @@ def test_the_metric_is_the_users_choice(command: Command, here: Path) -> None:
     assert "tok:none" in scores["bleu_signature"]
     bad = command("evaluate", *words, "metric.tokenize=13b")
     assert (bad.code, bad.out) == (1, "")
-    assert "tokenize=13b is not allowed: it must be one of 13a, none, intl" in bad.err
+    assert bad.err.startswith("error: metric.tokenize=13b is not allowed: it must be one of 13a, none, intl, ")
+    mistyped = command("evaluate", *words, "+metric.tokenise=13a")
+    assert mistyped == Done(1, "", "error: unknown option metric.tokenise: did you mean metric.tokenize?\n")
 
 
 def test_files_that_are_not_aligned_are_not_scored(command: Command, files: Path) -> None:

@@ -24,6 +24,7 @@ def test_one_line_out_for_each_line_in(command: Command, model: str) -> None:
     lines = ["Ein Hund.", "", "Ein Hund.\r", "   ", strange, "\ufeff", "Ein Hund."]
     done = command("translate", model, stdin="\n".join(lines).encode())  # no newline at the end
     assert (done.code, done.err) == (0, "")
+    assert command("translate", model, stdin="\n".join(["\ufeffEin Hund.", *lines[1:]]).encode()) == done
     assert len(done.lines) == len(lines)
     assert done.lines[1] == done.lines[3] == ""
     assert done.lines[0] == done.lines[2] == done.lines[6] != ""
@@ -80,8 +81,10 @@ def test_n_best_is_a_json_object_a_line(command: Command, model: str) -> None:
 
 
 def test_attention_has_a_row_for_each_token_and_a_column_for_each_piece(command: Command, model: str) -> None:
-    done = command("translate", model, "attention=true", "search.n_best=2", stdin=TEXT)
-    for line in done.lines:
+    done = command("translate", model, "attention=true", "search.n_best=2", stdin=TEXT + b"\n")
+    blank = {"text": "", "score": 0.0, "log_prob": 0.0, "tokens": [], "attention": []}
+    assert json.loads(done.lines[-1]) == {"source": "", "source_tokens": ["</s>"], "hypotheses": [blank]}
+    for line in done.lines[:-1]:
         content = json.loads(line)
         assert content.keys() == {"source", "source_tokens", "hypotheses"}
         assert content["source_tokens"][-1] == "</s>"
@@ -101,10 +104,23 @@ def test_a_prefix_is_what_the_translation_begins_with(command: Command, model: s
     texts = [json.loads(line)["hypotheses"][0]["text"] for line in done.lines]
     assert texts[0].startswith("The old dog")
     assert len(texts) == 3
-    bad = command("translate", model, "input_format=json", stdin=b'{"text": "a"}\n{"txt": "a"}\n')
-    assert bad.code == 1
-    assert bad.err.startswith('error: line 2: must be an object such as {"text": "...", "prefix": "...", "focus"')
-    assert 'of which only text is needed, not {"txt": "a"}' in bad.err
+
+
+def test_a_faulty_line_ends_the_run_after_the_lines_before_it(command: Command, model: str) -> None:
+    good = "".join(json.dumps({"text": line}) + "\n" for line in SENTENCES).encode()
+    expected = command("translate", model, "input_format=json", stdin=good)
+    assert (expected.code, len(expected.lines)) == (0, len(SENTENCES))
+    where = f"error: line {len(SENTENCES) + 1}:"
+    for line, message in (
+        (b'{"text": ', "not valid JSON (Expecting value at column 10); input_format=text reads plain lines"),
+        (b'{"txt": "a", "text": "b"}', "unknown key 'txt': did you mean text?"),
+        (
+            b"[" * 100_000,
+            "not valid JSON (too many lists or objects inside each other); input_format=text reads plain lines",
+        ),
+    ):
+        done = command("translate", model, "input_format=json", stdin=good + line + b"\n" + good)
+        assert done == Done(1, expected.out, f"{where} {message}\n")
 
 
 def test_files_with_odd_names(command: Command, model: str, here: Path) -> None:

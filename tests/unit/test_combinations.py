@@ -127,6 +127,12 @@ REFUSED: list[tuple[str, str, list[str]]] = [
         ["decoder.input_feeding=false"],
     ),
     (
+        "encoder=mean data.reverse_source=true",
+        "data.reverse_source=true changes nothing for encoder=mean, which knows no order; set "
+        "data.reverse_source=false or another encoder",
+        ["data.reverse_source=false", "another encoder -> encoder=gru"],
+    ),
+    (
         "decoder.source_vector=every_step",
         "decoder.source_vector=every_step is for decoders without attention, but attention=luong_general gives "
         "each step a context of its own; set attention=none or decoder.source_vector=initial",

@@ -67,6 +67,7 @@ SCORES: dict[str, Callable[[Any, int, int], Score]] = {
     "cosine": lambda options, query, memory: CosineScore(),
     "multi_head": _heads,
 }
+OWN: set[str] = set()  # the names that `register` has added
 # attention.head_score=NAME -> the score of one head, built from the options and the head's size
 HEAD_SCORES: dict[str, Callable[[Any, int], Score]] = {
     "dot": lambda options, size: DotScore(),
@@ -114,6 +115,7 @@ def register(name: str, options: type[Any]) -> Callable[[F], F]:
     def add(build: F) -> F:
         COMPONENTS["attention"][name] = options
         SCORES[name] = build
+        OWN.add(name)
         return build
 
     return add
@@ -125,7 +127,9 @@ def build_attention(config: Config) -> Attention:
     score = SCORES[options.name](options, query_size, memory_size)
     build: Callable[[Any, Any, int, int], Attention] = ATTENTIONS.get(options.name, _single)
     attention = build(options, score, query_size, memory_size)
-    glorot(attention)
+    for part in attention.children():
+        if part is not score or options.name not in OWN:  # whoever registers a score draws its weights
+            glorot(part)
     return attention
 
 

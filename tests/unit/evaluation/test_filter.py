@@ -1,13 +1,17 @@
-"""Lines of JSON on their way through the filter; test_scripts.py runs the program itself."""
+"""Lines on their way through the filter; integration/test_translate.py runs the program itself."""
 
 import json
+import os
+import re
+import sys
 
 import pytest
 
-from seq2seq.errors import DataError
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation import filter as module
 from seq2seq.evaluation.filter import TranslateConfig, translate
 from seq2seq.evaluation.translator import Translator
+from seq2seq.resources import shipped
 
 SOURCES = ["der Hund sieht das Haus", "die Katze hört uns", "ein Kind findet den Weg nach Hause"]
 TARGETS = ["the dog sees the house", "the cat hears us", "a child finds the way home"]
@@ -19,18 +23,32 @@ def translators(make_translator):
 
 
 @pytest.fixture
-def run(translators, tmp_path, monkeypatch):
+def filtered(translators, tmp_path, monkeypatch):
+    """Runs the filter on bytes, from file to file; its files are in.jsonl and out.jsonl."""
+
+    def filtered(content, model="bahdanau", **options):
+        monkeypatch.setattr(Translator, "load", lambda *_, **__: translators[model])
+        source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+        source.write_bytes(content)
+        plain = {"run": "x", "input": str(source), "output": str(target), "input_format": "json", **options}
+        translate(TranslateConfig.from_dict(plain))
+        return target.read_text(encoding="utf-8").splitlines()
+
+    return filtered
+
+
+@pytest.fixture
+def run(filtered):
     """Objects in, one JSON line each, and objects out."""
 
     def run(items, model="bahdanau", **options):
-        monkeypatch.setattr(Translator, "load", lambda *_, **__: translators[model])
-        source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-        source.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
-        plain = {"run": "x", "input": str(source), "output": str(target), "input_format": "json", **options}
-        translate(TranslateConfig.from_dict(plain))
-        return [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in filtered(lines_of(items), model, **options)]
 
     return run
+
+
+def lines_of(items):
+    return "".join(json.dumps(item) + "\n" for item in items).encode()
 
 
 def test_a_focus_moves_attention_to_its_word(run):
@@ -66,3 +84,106 @@ def test_faults_name_their_line_beyond_the_first_chunk(run, monkeypatch):
         run([*items, {"text": SOURCES[0], "focus": ["Katze"]}], batch_size=2)
     with pytest.raises(DataError, match=r"^line 6: this model has no attention that a focus or attention_bias could"):
         run([*items, {"text": SOURCES[0], "focus": ["Hund"]}], model="none", batch_size=2)
+
+
+FAULTY = [  # a line that can't be used, by which model, and why
+    (b"{", "bahdanau", r"^line 6: not valid JSON "),
+    (b'{"text": "der Hund", "focus": ["Katze"]}', "bahdanau", r'^line 6: the focus "Katze" is not in the text'),
+    (b'{"text": "der Hund", "focus": ["Hund"]}', "none", r"^line 6: this model has no attention"),
+    (b'{"text": "der Hund sieht das Haus nach Hause"}', "bahdanau", r"^line 6: 8 source pieces with the end"),
+    (b'{"text": "der Hund", "prefix": "the dog sees the house way home"}', "bahdanau", r"^line 6: 8 prefix pieces"),
+]
+
+
+@pytest.mark.parametrize(("line", "model", "message"), FAULTY, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_the_lines_before_a_faulty_one_are_written(
+    filtered, run, translators, monkeypatch, tmp_path, line, model, message, batch_size
+):
+    monkeypatch.setattr(module, "BATCHES_READ", 2)
+    for side in ("source", "target"):
+        monkeypatch.setattr(translators[model].model, f"longest_{side}", 7)
+    before, after = [{"text": text} for text in (*SOURCES[:2], "", *SOURCES[:2])], {"text": SOURCES[0]}
+    with pytest.raises(DataError, match=message):
+        filtered(lines_of(before) + line + b"\n" + lines_of([after]), model, batch_size=batch_size)
+    written = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["source"] for line in written] == [item["text"] for item in before]
+    texts = [json.loads(line)["hypotheses"][0]["text"] for line in written]
+    assert texts == [content["hypotheses"][0]["text"] for content in run(before, model)]
+
+
+def test_a_byte_order_mark_at_the_beginning_is_no_text(filtered):
+    mark = "\ufeff".encode()
+    (plain,) = filtered(lines_of([{"text": SOURCES[0]}]))
+    assert filtered(mark + lines_of([{"text": SOURCES[0]}])) == [plain]
+    text = {"input_format": "text", "attention": True}
+    first, second = map(json.loads, filtered(mark + b"uns\n" + mark + b"uns\n", **text))
+    assert first["source"] == "uns"
+    assert second["source"] == "\ufeffuns"  # elsewhere it is a character like others
+    with pytest.raises(DataError, match=r"^line 2: not valid JSON "):
+        filtered(lines_of([{"text": SOURCES[0]}]) + mark + lines_of([{"text": SOURCES[0]}]))
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link, None], ids=["symbolic", "hard", "itself"])
+def test_the_input_is_not_overwritten(filtered, tmp_path, link):
+    source, name = tmp_path / "in.jsonl", tmp_path / "in.jsonl"
+    source.touch()
+    if link is not None:
+        name = tmp_path / "other"
+        link(source, name)
+    content = lines_of([{"text": SOURCES[0]}])
+    with pytest.raises(ConfigError) as raised:
+        filtered(content, output=str(name))
+    assert str(raised.value) == (
+        f"output={name} is the input, which would be lost before it is read; name another file"
+    )
+    assert source.read_bytes() == content
+
+
+def test_standard_input_is_not_overwritten(filtered, tmp_path, monkeypatch):
+    content = lines_of([{"text": SOURCES[0]}])
+    (tmp_path / "file").write_bytes(content)
+    with (tmp_path / "file").open(encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        with pytest.raises(ConfigError, match=r"file is the input, which would be lost before it is read; "):
+            filtered(b"", input="-", output=str(tmp_path / "file"))
+    assert (tmp_path / "file").read_bytes() == content
+
+
+def test_an_older_output_is_overwritten(filtered, tmp_path):
+    (tmp_path / "out.jsonl").write_text("old\n" * 9)
+    assert len(filtered(lines_of([{"text": SOURCES[0]}]))) == 1
+
+
+def keys(content):
+    """The keys of an object and of all in it."""
+    if isinstance(content, list):
+        return [keys(item) for item in content[:1]]
+    return {key: keys(value) for key, value in content.items()} if isinstance(content, dict) else None
+
+
+def test_attention_gives_all_lines_the_keys_that_the_config_shows(run):
+    spoken, *blank = run([{"text": SOURCES[0]}, {"text": ""}, {"text": "  "}], attention=True)
+    for line, text in zip(blank, ("", "  "), strict=True):
+        hypothesis = {"text": "", "score": 0.0, "log_prob": 0.0, "tokens": [], "attention": []}
+        assert line == {"source": text, "source_tokens": ["</s>"], "hypotheses": [hypothesis]}
+        assert list(line) == list(spoken)
+        assert list(line["hypotheses"][0]) == list(spoken["hypotheses"][0])
+    comments = (shipped("configs") / "translate.yaml").read_text(encoding="utf-8")
+    shown = re.search(r"\{\"source\".*?\]\}\]\}", re.sub(r"\n +# +", " ", comments), re.DOTALL)
+    example = json.loads(shown[0])
+    assert keys(example) == keys(spoken)
+    for line in (example, spoken):
+        (hypothesis,) = line["hypotheses"]
+        assert len(hypothesis["attention"]) == len(hypothesis["tokens"]) + 1
+        assert {len(row) for row in hypothesis["attention"]} == {len(line["source_tokens"])}
+        assert all(sum(row) == pytest.approx(1, abs=1e-4) for row in hypothesis["attention"])
+
+
+def test_a_model_without_attention_has_none_to_give(filtered, tmp_path):
+    with pytest.raises(ConfigError) as raised:
+        filtered(b"{", model="none", attention=True)  # before a line is read
+    assert str(raised.value) == (
+        "attention=true: this model has no attention; leave it out, or use a model with attention"
+    )
+    assert not (tmp_path / "out.jsonl").exists()

@@ -29,39 +29,84 @@ def test_all_fields_and_their_defaults():
     assert Item.from_json("  \t", 1) == Item.from_json("", 1) == Item("")
 
 
+TEXT_WORDS = 'a string, such as "Das Buch ist alt."'
+PREFIX_WORDS = 'a string, such as "The book"'
+FOCUS_WORDS = 'a list of words, such as ["Buch"]'
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "fault"),
     [
-        {"txt": "a"},
-        {"text": 1},
-        {"text": None},
-        ["a"],
-        "a",
-        {"text": "a", "prefix": 1},
-        {"text": "a", "focus": "a"},
-        {"text": "a", "focus": [1]},
-        {"text": "a", "focus": None},
-        {"text": "a", "focus": ["a"], "strength": "2"},
-        {"text": "a", "focus": ["a"], "strength": True},
-        {"text": "a", "focus": ["a"], "strength": None},
-        {"text": "a", "extra": "b"},
-        {"prefix": "a"},
+        ({"text": 1}, f"text must be {TEXT_WORDS}"),
+        ({"text": None}, f"text must be {TEXT_WORDS}"),
+        ({"text": "a", "prefix": 1}, f"prefix must be {PREFIX_WORDS}"),
+        ({"text": "a", "focus": "a"}, f"focus must be {FOCUS_WORDS}"),
+        ({"text": "a", "focus": [1]}, f"focus must be {FOCUS_WORDS}"),
+        ({"text": "a", "focus": None}, f"focus must be {FOCUS_WORDS}"),
+        ({"text": "a", "focus": ["a"], "strength": "2"}, "strength must be a number, such as 2.0 or -2.0"),
+        ({"text": "a", "focus": ["a"], "strength": True}, "strength must be a number, such as 2.0 or -2.0"),
+        ({"text": "a", "focus": ["a"], "strength": None}, "strength must be a number, such as 2.0 or -2.0"),
+        ({"text": "a", "prefx": "b"}, "unknown key 'prefx': did you mean prefix?"),
+        ({"text": "a", "x\ny": "b"}, "unknown key 'x\\ny'; allowed are text, prefix, focus, strength"),
+        ({"prefix": "a"}, "text is missing: the line to translate"),
     ],
     ids=json.dumps,
 )
-def test_other_objects_are_refused_with_all_that_is_allowed(content):
+def test_a_fault_names_its_field_and_what_that_must_be(content, fault):
+    with pytest.raises(DataError) as raised:
+        read(content)
+    assert str(raised.value) == f"line 3: {fault}"
+
+
+def test_all_faults_of_a_line_come_at_once():
+    with pytest.raises(DataError) as raised:
+        read({"txt": "a", "prefix": [], "strength": 2})
+    assert str(raised.value).splitlines() == [
+        "line 3: unknown key 'txt': did you mean text?",
+        "line 3: text is missing: the line to translate",
+        f"line 3: prefix must be {PREFIX_WORDS}",
+        "line 3: strength changes nothing without focus, a list of words of the text",
+    ]
+
+
+@pytest.mark.parametrize("content", [["a"], "a", 1, None, True], ids=json.dumps)
+def test_what_is_no_object_is_refused_with_all_that_is_allowed(content):
     with pytest.raises(DataError) as raised:
         read(content)
     assert str(raised.value) == (
         'line 3: must be an object such as {"text": "...", "prefix": "...", "focus": ["..."], "strength": 1.0}, of '
-        f"which only text is needed, not {json.dumps(content)}"
+        "which only text is needed"
     )
 
 
-def test_what_is_no_json_is_refused():
-    for line in ("{", "a", '{"text": ' + "1" * 5000 + "}"):
-        with pytest.raises(DataError, match=r"^line 7: not valid JSON \(.*\); input_format=text reads plain lines$"):
-            Item.from_json(line, 7)
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"text": ', "Expecting value at column 10"),
+        ("a", "Expecting value at column 1"),
+        ('{"text": "a', "Unterminated string starting at column 10"),
+        ('{"text": "a"} b', "Extra data at column 15"),
+        ('{"text": ' + "1" * 5000 + "}", "a number has too many digits"),
+        ("[" * 100_000, "too many lists or objects inside each other"),
+        ('{"a":' * 100_000, "too many lists or objects inside each other"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_what_is_no_json_is_refused(line, reason):
+    with pytest.raises(DataError) as raised:
+        Item.from_json(line, 7)
+    assert str(raised.value) == f"line 7: not valid JSON ({reason}); input_format=text reads plain lines"
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_a_blank_text_has_no_prefix(text):
+    with pytest.raises(DataError) as raised:
+        read({"text": text, "prefix": "The"})
+    assert str(raised.value) == (
+        "line 3: a prefix needs a text, for the translation of a blank text is blank; give a text, or leave the "
+        "prefix out"
+    )
+    assert read({"text": text, "prefix": ""}).text.strip() == ""
 
 
 @pytest.mark.parametrize("strength", ["NaN", "Infinity", "-Infinity", "1e39", "1" + "0" * 400])

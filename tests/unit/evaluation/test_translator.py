@@ -245,7 +245,7 @@ def test_a_prefix_begins_the_output(translator):
         if not search:
             assert_same(forced[0], free[0])
             assert sum(one.text == other.text for one, other in zip(free, forced, strict=True)) < len(LINES) / 2
-    with pytest.raises(DataError, match=r"there are 11 lines but 1 prefixes"):
+    with pytest.raises(DataError, match=r"^there are 11 lines but prefixes has 1 entries$"):
         translator.translate(LINES, prefixes=["the"])
 
 
@@ -338,10 +338,21 @@ def test_newlines_in_an_output_become_spaces(translators, byte):
 
 def test_search_options_go_through_the_strict_constructor(words):
     assert override(words.search, {"beam_size": 3}).beam_size == 3
-    with pytest.raises(ConfigError, match="unknown option beam_sise: did you mean beam_size"):
-        override(words.search, {"beam_sise": 3})
-    with pytest.raises(ConfigError, match=r"n_best=9 is more than search\.beam_size=5 can find"):
-        override(words.search, {"n_best": 9})
+    for changes, message in (
+        ({"beam_sise": 3}, "unknown option search.beam_sise: did you mean search.beam_size?"),
+        ({"n_best": 9}, "search.n_best=9 is more than search.beam_size=5 can find; set search.beam_size=9"),
+        ({"beam_size": "x"}, "search.beam_size=x is not allowed: it must be a whole number"),
+        ({"sample": True, "top_p": 0}, "search.top_p=0 is not allowed: it must be from 0.001 to 1.0"),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            override(words.search, changes)
+        assert str(raised.value) == message
+
+
+def test_the_smallest_top_p_draws_the_likeliest(words):
+    smallest = having(words, sample=True, top_p=0.001).translate(LINES)
+    greedy = having(words, beam_size=1).translate(LINES)
+    assert [translation.text for translation in smallest] == [translation.text for translation in greedy]
 
 
 def test_a_coverage_penalty_is_added_to_the_score(translator):
@@ -390,9 +401,9 @@ def test_a_line_that_the_model_cannot_read_is_refused_before_any_search(words, m
     with pytest.raises(DataError) as raised:
         words.translate(["uns", "der Hund sieht uns", long], first_line=7)
     assert str(raised.value) == (
-        "line 9: 6 source pieces with the end of sentence, but this model takes at most 5 (attention."
-        "max_source_length, or max_length of learned positions): shorten the line, or set search.max_source_length=4 "
-        "to cut it"
+        "line 9: 6 source pieces with the end of sentence, but this model takes at most 5 (by its "
+        "attention.max_source_length or encoder.max_length): shorten the line, or set search.max_source_length=4 to "
+        "cut it"
     )
     monkeypatch.undo()
     monkeypatch.setattr(words.model, "longest_source", 5)
@@ -415,19 +426,22 @@ def test_no_output_is_longer_than_the_model_can_write(words, monkeypatch):
     with pytest.raises(DataError) as raised:
         words.translate(["uns", "uns"], prefixes=["", "the dog sees us the dog"], first_line=4)
     assert str(raised.value) == (
-        "line 5: 7 prefix pieces with the end of sentence, but this model takes at most 6 (attention."
-        "max_source_length, or max_length of learned positions): shorten the prefix"
+        "line 5: 7 prefix pieces with the end of sentence, but this model takes at most 6 (by its "
+        "decoder.max_length): shorten the prefix"
     )
 
 
-@pytest.mark.parametrize(("side", "pieces"), [("source", 5), ("target", 4)])
-def test_a_pair_that_the_model_cannot_take_is_refused(words, monkeypatch, side, pieces):
+@pytest.mark.parametrize(
+    ("side", "pieces", "options"),
+    [("source", 5, "attention.max_source_length or encoder.max_length"), ("target", 4, "decoder.max_length")],
+)
+def test_a_pair_that_the_model_cannot_take_is_refused(words, monkeypatch, side, pieces, options):
     monkeypatch.setattr(words.model, f"longest_{side}", pieces - 1)
     with pytest.raises(DataError) as raised:
         words.score(["uns", "der Hund sieht uns"], ["us", "the dog sees"])
     assert str(raised.value) == (
         f"pair 2: {pieces} {side} pieces with the end of sentence, but this model takes at most {pieces - 1} "
-        f"(attention.max_source_length, or max_length of learned positions): shorten its {side}"
+        f"(by its {options}): shorten its {side}"
     )
     monkeypatch.setattr(words.model, f"longest_{side}", pieces)
     assert len(words.score(["uns", "der Hund sieht uns"], ["us", "the dog sees"])) == 2

@@ -202,7 +202,8 @@ def encoders():
     ]
     transformers = _norms(TRANSFORMER, "decoder", TransformerDecoderConfig)
     decoders, backwards = cycle([*WITHOUT, *HOSTS, *transformers]), cycle(either("data.reverse_source", True))
-    yield from (row | next(decoders) | next(backwards) for row in wide * 2)
+    for row in wide * 2:
+        yield row | next(decoders) | ({} if row["encoder"] == "mean" else next(backwards))
     same = {"hidden_size": "auto", "num_heads": 1, "feedforward_size": "auto"}  # nothing to resize
     inside, outside = ({f"{group}.{key}": value for key, value in same.items()} for group in ("encoder", "decoder"))
     yield from ({"encoder": "transformer"} | inside | row for row in transformers)

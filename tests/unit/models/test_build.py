@@ -76,6 +76,43 @@ def test_a_name_is_registered_once():
         register("luong_dot", object)(lambda options, query, memory: None)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (dict, "its options must be a dataclass that derives from seq2seq.AttentionConfig"),
+        (None, "give NoDefaultConfig.width a default"),
+    ],
+)
+def test_options_of_ones_own_are_checked_when_they_are_registered(options, said):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class NoDefaultConfig(AttentionConfig):
+        name: str = "nameless"
+        width: int
+
+    with pytest.raises(ConfigError, match=said):
+        register("nameless", options or NoDefaultConfig)
+    assert "nameless" not in COMPONENTS["attention"]
+
+
+def test_weights_of_ones_own_score_stay_as_it_drew_them(monkeypatch):
+    monkeypatch.setitem(COMPONENTS, "attention", dict(COMPONENTS["attention"]))
+    monkeypatch.setitem(SCORES, "drawn", None)
+    monkeypatch.setattr("seq2seq.models.build.attention.OWN", set())
+
+    @dataclasses.dataclass(frozen=True)
+    class DrawnConfig(AttentionConfig):
+        name: str = "drawn"
+
+    @register("drawn", DrawnConfig)
+    def drawn(options, query, memory):
+        score = GeneralScore(query, memory)
+        torch.nn.init.eye_(score.key_projection.weight)
+        return score
+
+    model = build_model(Config.from_dict({"attention": "drawn"}), 9, 9)
+    assert torch.equal(model.decoder.attention.score.key_projection.weight, torch.eye(512))
+
+
 def test_an_attention_of_ones_own_goes_with_all_treatments(monkeypatch, build):
     monkeypatch.setitem(COMPONENTS, "attention", dict(COMPONENTS["attention"]))
     monkeypatch.setitem(SCORES, "mine", None)  # taken out again afterwards

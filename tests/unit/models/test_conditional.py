@@ -26,7 +26,8 @@ def transitions(papers, decoder):
 @pytest.mark.parametrize("asks", ["between", "before"])
 def test_attention_stands_between_two_transitions_of_one_state(asks, scene, papers):
     """s'_i = GRU_1(y_{i-1}, s_{i-1}); a(s'_i, h) -> c_i; s_i = GRU_2(c_i, s'_i); tanh(W [s_i; y_{i-1}; c_i])."""
-    decoder, state = scene.decoder, scene.first[0]
+    decoder = scene.decoder
+    state = torch.tanh(decoder.bridge.hidden[0](scene.states.mean(dim=0))), None  # s_0, from the mean of the memory
     assert type(decoder) is ConditionalGRUDecoder
     first, second = transitions(papers, decoder)
     features, all_weights = scene.run()

@@ -142,3 +142,12 @@ def test_scores_stay_as_they_were(tensors, name):
     before = scores.clone()
     NORMALIZERS[name](scores)
     assert torch.equal(scores, before)
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_scores_that_are_no_numbers_give_none(name):
+    """As softmax does, so that a loss scaler or the search can see that something went wrong."""
+    assert NORMALIZERS[name](torch.tensor([[float("nan"), 1.0], [0.0, 0.0]])).isnan().tolist() == [
+        [True] * 2,
+        [False] * 2,
+    ]
