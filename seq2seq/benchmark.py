@@ -64,7 +64,7 @@ class BenchmarkConfig:
         output = plain.get("output")
         if output is not None and not isinstance(output, str):
             raise ConfigError(f"output={output} is not allowed: it must be a file's name")
-        measure: MeasureConfig = checked(MeasureConfig, plain.get("benchmark", {}), lambda _: [])
+        measure: MeasureConfig = checked(MeasureConfig, plain.get("benchmark", {}), lambda _: [], where="benchmark")
         return cls(Config.from_dict(rest), measure, output)
 
 

@@ -82,7 +82,7 @@ def test_all_faults_come_at_once_each_on_its_line() -> None:
         ("trainer.max_minutes", -1, "at least 0.0"),
         ("trainer.best", "ter", "one of loss, perplexity, bleu"),
         ("search.beam_size", 0, "at least 1"),
-        ("search.top_p", 1.5, "from 0.0 to 1.0"),
+        ("search.top_p", 1.5, "from 0.001 to 1.0"),
         ("search.length_penalty", "wu", "one of none, average, gnmt"),
         ("metric.tokenize", "13b", "one of 13a, none, intl, char, zh, ja-mecab, ko-mecab"),
         ("data.reverse_source", 1, "true or false"),
