@@ -21,24 +21,6 @@ def resolve(asked: int | Auto, default: int) -> int:
     return default if isinstance(asked, str) else asked
 
 
-def head_faults(group: str, options: Any, hidden_size: int) -> list[str]:
-    """Whether the heads of a Transformer share its hidden size out evenly, and rotary positions find pairs in each."""
-    faults = []
-    share, rest = divmod(hidden_size, options.num_heads)
-    if rest:
-        faults.append(
-            f"{group}.hidden_size={hidden_size} is no multiple of {group}.num_heads={options.num_heads}; "
-            f"set {group}.hidden_size={(share + 1) * options.num_heads}"
-        )
-    elif options.positions == "rotary" and share % 2:
-        faults.append(
-            f"{group}.positions=rotary turns pairs of units, but {group}.hidden_size={hidden_size} over "
-            f"{group}.num_heads={options.num_heads} leaves {share} to a head; "
-            f"set {group}.hidden_size={(share + 1) * options.num_heads}"
-        )
-    return faults
-
-
 def residual_faults(group: str, options: Any) -> list[str]:
     """Residual connections go around layers above the first."""
     if not options.residual or options.num_layers > 1:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from seq2seq.options.base import Auto, Place, head_faults, number, residual_faults, resolve
+from seq2seq.options.base import Auto, Place, number, residual_faults, resolve
+from seq2seq.options.transformer import TransformerOptions
 from seq2seq.schema import component
 
 
@@ -143,29 +144,17 @@ class GNMTDecoderConfig(RecurrentDecoderConfig):
 
 @component("decoder", "transformer")
 @dataclass(frozen=True)
-class TransformerDecoderConfig(DecoderConfig):
+class TransformerDecoderConfig(TransformerOptions, DecoderConfig):
     only_attention: ClassVar[str | None] = "multi_head"
     features_key: ClassVar[str] = "decoder.hidden_size"
 
     name: str = "transformer"
-    num_layers: int = number(3, 1)
-    dropout: float = number(0.1, 0.0, 0.95)
-    hidden_size: int | Auto = number("auto", 1)
-    num_heads: int = number(4, 1)
-    feedforward_size: int | Auto = number("auto", 1)
-    norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
-    max_length: int = number(1024, 2)
 
     def features(self, embedding_size: int) -> int:
-        return resolve(self.hidden_size, embedding_size)
+        return self.width(embedding_size)
 
     def state_size(self, embedding_size: int, encoder_size: int) -> int:
-        return resolve(self.hidden_size, embedding_size)
+        return self.width(embedding_size)
 
     def faults(self, embedding_size: int) -> list[str]:
-        return head_faults("decoder", self, resolve(self.hidden_size, embedding_size))
-
-    @property
-    def longest(self) -> int | None:
-        return self.max_length if self.positions == "learned" else None
+        return self.head_faults("decoder", embedding_size)

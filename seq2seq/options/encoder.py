@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from seq2seq.options.base import Auto, Positions, head_faults, number, residual_faults, resolve
+from seq2seq.options.base import Auto, Positions, number, residual_faults, resolve
+from seq2seq.options.transformer import TransformerOptions
 from seq2seq.schema import component
 
 
@@ -62,12 +63,15 @@ class RecurrentEncoderConfig(EncoderConfig):
 @component("encoder", "gru")
 @dataclass(frozen=True)
 class GRUEncoderConfig(RecurrentEncoderConfig):
+    cell: ClassVar[str] = "gru"
+
     name: str = "gru"
 
 
 @component("encoder", "lstm")
 @dataclass(frozen=True)
 class LSTMEncoderConfig(RecurrentEncoderConfig):
+    cell: ClassVar[str] = "lstm"
     with_cell: ClassVar[bool] = True
 
     name: str = "lstm"
@@ -111,23 +115,11 @@ class CNNEncoderConfig(EncoderConfig):
 
 @component("encoder", "transformer")
 @dataclass(frozen=True)
-class TransformerEncoderConfig(EncoderConfig):
+class TransformerEncoderConfig(TransformerOptions, EncoderConfig):
     name: str = "transformer"
-    dropout: float = number(0.1, 0.0, 0.95)
-    hidden_size: int | Auto = number("auto", 1)
-    num_layers: int = number(3, 1)
-    num_heads: int = number(4, 1)
-    feedforward_size: int | Auto = number("auto", 1)
-    norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
-    max_length: int = number(1024, 2)
 
     def output_size(self, embedding_size: int) -> int:
-        return resolve(self.hidden_size, embedding_size)
+        return self.width(embedding_size)
 
     def faults(self, embedding_size: int) -> list[str]:
-        return head_faults("encoder", self, resolve(self.hidden_size, embedding_size))
-
-    @property
-    def longest(self) -> int | None:
-        return self.max_length if self.positions == "learned" else None
+        return self.head_faults("encoder", embedding_size)

@@ -9,14 +9,14 @@ from torch import nn
 from seq2seq.config import Config
 from seq2seq.models.bridge import Bridge, CopyBridge
 from seq2seq.models.build.attention import build_attention
-from seq2seq.models.build.parts import EMBEDDING_STD, TRANSFORMER_POSITIONS, glorot, layer_spec
+from seq2seq.models.build.parts import EMBEDDING_STD, TRANSFORMER_POSITIONS, glorot, layer_spec, rnn_spec
 from seq2seq.models.conditional import ConditionalGRU, ConditionalGRUDecoder
 from seq2seq.models.decoders import BahdanauDecoder, Decoder, InputFeedingDecoder, LuongDecoder
 from seq2seq.models.dropout import make_dropout
 from seq2seq.models.gnmt import GNMTDecoder
 from seq2seq.models.plain import PlainDecoder, SourceVectorDecoder
 from seq2seq.models.readout import MaxoutReadout, Readout
-from seq2seq.models.rnn import RNN, RNNSpec, SteppedRNN
+from seq2seq.models.rnn import RNN, SteppedRNN
 from seq2seq.models.transformer_decoder import TransformerDecoder
 
 READOUTS: dict[str, type[Readout]] = {"tanh": Readout, "maxout": MaxoutReadout}
@@ -33,33 +33,33 @@ def _stacked(config: Config) -> Decoder:
 
 
 def _plain(config: Config) -> Decoder:
-    rnn = RNN(_spec(config), config.embedding_size, config.decoder_size)
+    rnn = RNN(rnn_spec(config.decoder), config.embedding_size, config.decoder_size)
     return PlainDecoder(rnn, _bridge(config), _readout(config, config.decoder_size))
 
 
 def _source_vector(config: Config) -> Decoder:
-    rnn = RNN(_spec(config), config.embedding_size + config.encoder_size, config.decoder_size)
+    rnn = RNN(rnn_spec(config.decoder), config.embedding_size + config.encoder_size, config.decoder_size)
     readout = _readout(config, config.decoder_size + config.embedding_size + config.encoder_size)
     return SourceVectorDecoder(rnn, _bridge(config), readout)
 
 
 def _luong(config: Config) -> Decoder:
     attention = build_attention(config)
-    rnn = RNN(_spec(config), config.embedding_size, config.decoder_size)
+    rnn = RNN(rnn_spec(config.decoder), config.embedding_size, config.decoder_size)
     readout = _readout(config, attention.context_size + config.decoder_size)
     return LuongDecoder(rnn, _bridge(config), attention, readout)
 
 
 def _input_feeding(config: Config) -> Decoder:
     attention = build_attention(config)
-    rnn = SteppedRNN(_spec(config), config.embedding_size, config.readout_size, config.decoder_size)
+    rnn = SteppedRNN(rnn_spec(config.decoder), config.embedding_size, config.readout_size, config.decoder_size)
     readout = _readout(config, attention.context_size + config.decoder_size)
     return InputFeedingDecoder(rnn, _bridge(config), attention, readout)
 
 
 def _bahdanau(config: Config) -> Decoder:
     attention = build_attention(config)
-    rnn = SteppedRNN(_spec(config), config.embedding_size, attention.context_size, config.decoder_size)
+    rnn = SteppedRNN(rnn_spec(config.decoder), config.embedding_size, attention.context_size, config.decoder_size)
     readout = _readout(config, config.decoder_size + config.embedding_size + attention.context_size)
     return BahdanauDecoder(rnn, _bridge(config), attention, readout)
 
@@ -89,7 +89,7 @@ def _conditional(config: Config) -> Decoder:
 
 def _gnmt(config: Config) -> Decoder:
     options, attention = config.decoder, build_attention(config)
-    one = _spec(config)._replace(num_layers=1, residual=False)
+    one = rnn_spec(config.decoder)._replace(num_layers=1, residual=False)
     size, context_size = config.decoder_size, attention.context_size
     return GNMTDecoder(
         SteppedRNN(one, config.embedding_size, context_size, size),
@@ -107,7 +107,7 @@ def _transformer(config: Config) -> Decoder:
     return TransformerDecoder(
         config.embedding_size,
         config.readout_size,
-        layer_spec(options, config.decoder_size),
+        layer_spec(options, config.embedding_size),
         [build_attention(config) for _ in range(options.num_layers)],
         TRANSFORMER_POSITIONS[options.positions](options, config.embedding_size),
         1 / EMBEDDING_STD,
@@ -121,19 +121,6 @@ DECODERS: dict[str, Callable[[Config], Decoder]] = {
     "gnmt": _gnmt,
     "transformer": _transformer,
 }
-
-
-def _spec(config: Config) -> RNNSpec:
-    options = config.decoder
-    return RNNSpec(
-        options.cell,
-        options.num_layers,
-        options.dropout,
-        options.layer_norm,
-        options.residual,
-        options.locked_dropout,
-        options.recurrent_dropout,
-    )
 
 
 def _bridge(config: Config) -> nn.Module:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from seq2seq.config import Config
-from seq2seq.models.build.parts import CNN_POSITIONS, EMBEDDING_STD, TRANSFORMER_POSITIONS, layer_spec
+from seq2seq.models.build.parts import CNN_POSITIONS, EMBEDDING_STD, TRANSFORMER_POSITIONS, layer_spec, rnn_spec
 from seq2seq.models.convolution import ConvolutionalEncoder
 from seq2seq.models.dropout import Dropout, make_dropout
 from seq2seq.models.encoders import Encoder, MeanEncoder, RecurrentEncoder, ReversedEncoder
-from seq2seq.models.rnn import RNN, RNNSpec
+from seq2seq.models.rnn import RNN
 from seq2seq.models.transformer import TransformerEncoder
 from seq2seq.options.base import resolve
 
@@ -22,16 +22,8 @@ def build_encoder(config: Config) -> Encoder:
 
 
 def _recurrent(options: Any, embedding_size: int) -> Encoder:
-    spec = RNNSpec(
-        options.name,
-        options.num_layers,
-        options.dropout,
-        options.layer_norm,
-        options.residual,
-        options.locked_dropout,
-        options.recurrent_dropout,
-    )
-    rnn = RNN(spec, embedding_size, resolve(options.hidden_size, embedding_size), options.bidirectional)
+    size = resolve(options.hidden_size, embedding_size)
+    rnn = RNN(rnn_spec(options), embedding_size, size, options.bidirectional)
     dropout = make_dropout(options.dropout, options.locked_dropout)
     return RecurrentEncoder(rnn, options.output_size(embedding_size), dropout)
 
@@ -53,7 +45,7 @@ def _convolutional(options: Any, embedding_size: int) -> Encoder:
 
 def _transformer(options: Any, embedding_size: int) -> Encoder:
     positions = TRANSFORMER_POSITIONS[options.positions](options, embedding_size)
-    spec = layer_spec(options, options.output_size(embedding_size))
+    spec = layer_spec(options, embedding_size)
     return TransformerEncoder(embedding_size, options.num_layers, spec, positions, 1 / EMBEDDING_STD)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from seq2seq.models.positions import Learned, Positions, Rotary, Sinusoidal
+from seq2seq.models.rnn import RNNSpec
 from seq2seq.models.transformer import RESIDUALS, LayerSpec
 from seq2seq.options.base import resolve
 
@@ -19,7 +20,7 @@ EMBEDDING_STD = 0.25
 TRANSFORMER_POSITIONS: dict[str, Callable[[Any, int], Positions]] = {
     "sinusoidal": lambda options, embedding_size: Sinusoidal(),
     "learned": lambda options, embedding_size: Learned(options.max_length, embedding_size, embedding_size**-0.5),
-    "rotary": lambda options, embedding_size: Rotary(resolve(options.hidden_size, embedding_size) // options.num_heads),
+    "rotary": lambda options, embedding_size: Rotary(options.width(embedding_size) // options.num_heads),
 }
 # encoder.positions=NAME of the convolutions, added to the embeddings as they are
 CNN_POSITIONS: dict[str, Callable[[Any, int], Positions]] = {
@@ -28,14 +29,28 @@ CNN_POSITIONS: dict[str, Callable[[Any, int], Positions]] = {
 }
 
 
-def layer_spec(options: Any, hidden_size: int) -> LayerSpec:
+def layer_spec(options: Any, embedding_size: int) -> LayerSpec:
     """What the layers of a Transformer's encoder or decoder have in common."""
+    size = options.width(embedding_size)
     return LayerSpec(
-        hidden_size,
+        size,
         options.num_heads,
-        resolve(options.feedforward_size, 4 * hidden_size),
+        resolve(options.feedforward_size, 4 * size),
         RESIDUALS[options.norm],
         options.dropout,
+    )
+
+
+def rnn_spec(options: Any) -> RNNSpec:
+    """What the layers of a recurrent encoder or decoder have in common."""
+    return RNNSpec(
+        options.cell,
+        options.num_layers,
+        options.dropout,
+        options.layer_norm,
+        options.residual,
+        options.locked_dropout,
+        options.recurrent_dropout,
     )
 
 
