@@ -41,7 +41,8 @@ def entmax15(scores: Tensor) -> Tensor:
     size = support.sum(dim=-1, keepdim=True)
     mean = (halves * support).sum(dim=-1, keepdim=True) / size
     spread = ((halves - mean).square() * support).sum(dim=-1, keepdim=True)
-    threshold = mean - ((1 - spread) / size).sqrt()  # solves sum_i (z_i / 2 - tau)^2 = 1 over the support
+    rest = (1 - spread).clamp(min=1e-7)  # above 0 but for rounding, which a root and its slope can't bear
+    threshold = mean - (rest / size).sqrt()  # solves sum_i (z_i / 2 - tau)^2 = 1 over the support
     return (halves - threshold).clamp(min=0).square()
 
 

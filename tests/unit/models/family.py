@@ -213,7 +213,7 @@ def encoders():
         [*WITHOUT, *HOSTS],
         either("encoder.bidirectional", False),
         [{}, {"encoder.num_layers": 2, "encoder.residual": True}],
-        either("encoder.hidden_size", "auto"),  # as wide as the embeddings: a residual can begin at the bottom
+        either("encoder.hidden_size", "auto"),
         either("encoder.layer_norm", True),
         either("encoder.locked_dropout", True),
         either("encoder.recurrent_dropout", 0.2),

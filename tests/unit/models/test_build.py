@@ -116,6 +116,7 @@ def test_weights_of_ones_own_score_stay_as_it_drew_them(monkeypatch):
 def test_an_attention_of_ones_own_goes_with_all_treatments(monkeypatch, build):
     monkeypatch.setitem(COMPONENTS, "attention", dict(COMPONENTS["attention"]))
     monkeypatch.setitem(SCORES, "mine", None)  # taken out again afterwards
+    monkeypatch.setattr("seq2seq.models.build.attention.OWN", set())
 
     @dataclasses.dataclass(frozen=True)
     class MineConfig(AttentionConfig):
