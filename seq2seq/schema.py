@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import math
 import types
 import typing
@@ -51,7 +50,7 @@ def parse(
         faults.append(f"{where or 'the config'} must be a mapping of options, not {plain!r}")
         return None
     before = len(faults)
-    hints = _hints(cls)
+    hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in plain.items():
@@ -63,11 +62,6 @@ def parse(
     if len(faults) > before:
         return None
     return cls(**values)
-
-
-@functools.cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
