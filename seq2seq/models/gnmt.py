@@ -38,7 +38,7 @@ class GNMTDecoder(AttendingDecoder):
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         outputs, contexts, all_weights = [], [], []
-        first, attention = _layer(state.rnn, 0), state.attention
+        (first, *above), attention = state.rnn.layers(), state.attention
         for projected in self.bottom.project(embedded).unbind(1):
             context, weights, attention = self.attention.step(first.hidden[0], source, attention)
             output, first = self.bottom.step(projected, context, first)
@@ -46,35 +46,24 @@ class GNMTDecoder(AttendingDecoder):
             contexts.append(context)
             all_weights.append(weights)
         hidden, context = torch.stack(outputs, dim=1), torch.stack(contexts, dim=1)  # (B, T, H), (B, T, V)
-        hidden, states = self._climb(hidden, context, [first], state.rnn, RNN.__call__)
+        hidden, states = self._climb(hidden, context, [first], above, RNN.__call__)
         weights = torch.stack(all_weights, dim=1)
-        return Decoded(self.readout(hidden, context), weights, DecoderState(_stack(states), attention))
+        return Decoded(self.readout(hidden, context), weights, DecoderState(RNNState.join(states), attention))
 
     def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
-        first = _layer(state.rnn, 0)
+        first, *above = state.rnn.layers()
         context, weights, attention = self.attention.step(first.hidden[0], source, state.attention)
         hidden, first = self.bottom.step(self.bottom.project(embedded), context, first)
-        hidden, states = self._climb(hidden, context, [first], state.rnn, RNN.step)
-        return Decoded(self.readout(hidden, context), weights, DecoderState(_stack(states), attention))
+        hidden, states = self._climb(hidden, context, [first], above, RNN.step)
+        return Decoded(self.readout(hidden, context), weights, DecoderState(RNNState.join(states), attention))
 
     def _climb(
-        self, hidden: Tensor, context: Tensor, states: list[RNNState], before: RNNState, run: Any
+        self, hidden: Tensor, context: Tensor, states: list[RNNState], above: list[RNNState], run: Any
     ) -> tuple[Tensor, list[RNNState]]:
         """Through the layers above the bottom one, all steps or one as `run` does; the top's output, and all states."""
-        for layer, rnn in enumerate(self.upper, start=1):
+        for rnn, before in zip(self.upper, above, strict=True):
             inputs = torch.cat([self.dropout(hidden), context.to(hidden.dtype)], dim=-1)
-            output, state = run(rnn, inputs, _layer(before, layer))
+            output, state = run(rnn, inputs, before)
             hidden = output + hidden if self.residual else output
             states.append(state)
         return hidden, states
-
-
-def _layer(state: RNNState, layer: int) -> RNNState:
-    """One layer of a stack's state, as the state of a stack of one."""
-    return RNNState(*(None if part is None else part[layer : layer + 1] for part in state))  # type: ignore[arg-type]
-
-
-def _stack(states: list[RNNState]) -> RNNState:
-    hidden = torch.cat([state.hidden for state in states])
-    cells = [state.cell for state in states if state.cell is not None]
-    return RNNState(hidden, torch.cat(cells) if cells else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -17,6 +18,20 @@ class RNNState(NamedTuple):
         """The state of these rows, in this order; `rows` (N,) are indices into R."""
         cell = None if self.cell is None else self.cell.index_select(1, rows)
         return RNNState(self.hidden.index_select(1, rows), cell)
+
+    def layers(self) -> list[RNNState]:
+        """Each layer's state, with L = 1."""
+        hidden = torch.split(self.hidden, 1)
+        cells = [None] * len(hidden) if self.cell is None else torch.split(self.cell, 1)
+        return [RNNState(*parts) for parts in zip(hidden, cells, strict=True)]
+
+    @staticmethod
+    def join(states: list[RNNState], dim: int = 0) -> RNNState:
+        """Layers one above the other (dim=0), or directions side by side (dim=-1)."""
+        if len(states) == 1:
+            return states[0]
+        cells = [state.cell for state in states if state.cell is not None]
+        return RNNState(torch.cat([state.hidden for state in states], dim), torch.cat(cells, dim) if cells else None)
 
 
 class Encoded(NamedTuple):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.models.decoders import Decoded, Decoder
+from seq2seq.models.decoders import Decoded, Decoder, Selectable
 from seq2seq.models.memory import Encoded, RNNState
 from seq2seq.models.readout import Readout
 from seq2seq.models.rnn import RNN
@@ -29,18 +29,18 @@ class PlainDecoder(Decoder):
         super().__init__()
         self.rnn, self.bridge, self.readout = rnn, bridge, readout
 
-    def prepare(self, encoded: Encoded, bias: Tensor | None) -> Nothing:
+    def prepare(self, encoded: Encoded, bias: Tensor | None) -> Selectable:
         return Nothing()
 
-    def start(self, encoded: Encoded, source: Nothing) -> RNNState:
+    def start(self, encoded: Encoded, source: Any) -> RNNState:
         first: RNNState = self.bridge(encoded.summary())
         return first
 
-    def forward(self, embedded: Tensor, state: RNNState, source: Nothing) -> Decoded:
+    def forward(self, embedded: Tensor, state: RNNState, source: Any) -> Decoded:
         hidden, state = self.rnn(embedded, state)
         return Decoded(self.readout(hidden), None, state)
 
-    def step(self, embedded: Tensor, state: RNNState, source: Nothing) -> Decoded:
+    def step(self, embedded: Tensor, state: RNNState, source: Any) -> Decoded:
         hidden, state = self.rnn.step(embedded, state)
         return Decoded(self.readout(hidden), None, state)
 
@@ -60,15 +60,15 @@ class SourceVectorDecoder(PlainDecoder):
     Cho et al. (2014), section 2.2. Here c is the top layer of the encoder's final state as it is, there tanh(V h_N).
     """
 
-    def prepare(self, encoded: Encoded, bias: Tensor | None) -> SourceVector:  # type: ignore[override]
+    def prepare(self, encoded: Encoded, bias: Tensor | None) -> Selectable:
         return SourceVector(encoded.summary().hidden[-1])
 
-    def forward(self, embedded: Tensor, state: RNNState, source: SourceVector) -> Decoded:  # type: ignore[override]
+    def forward(self, embedded: Tensor, state: RNNState, source: Any) -> Decoded:
         vector = source.vector.unsqueeze(1).expand(-1, embedded.shape[1], -1)  # (B, T, M)
         hidden, state = self.rnn(_join(embedded, vector), state)
         return Decoded(self.readout(hidden, embedded, vector), None, state)
 
-    def step(self, embedded: Tensor, state: RNNState, source: SourceVector) -> Decoded:  # type: ignore[override]
+    def step(self, embedded: Tensor, state: RNNState, source: Any) -> Decoded:
         vector = source.vector.repeat_interleave(embedded.shape[0] // source.vector.shape[0], dim=0)  # (R, M)
         hidden, state = self.rnn.step(_join(embedded, vector), state)
         return Decoded(self.readout(hidden, embedded, vector), None, state)

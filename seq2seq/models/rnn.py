@@ -48,7 +48,7 @@ class RNN(nn.Module):
 
     def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         """Inputs (B, T, I) from a first state: outputs (B, T, H) of the top layer, and the last state."""
-        firsts = _split(state)
+        firsts = state.layers()
         return self._climb(inputs, lambda layer, index, read: layer(read, firsts[index]))
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
@@ -75,7 +75,7 @@ class RNN(nn.Module):
             outputs, final = run(layer, index, read)
             finals.append(final)
             inputs = outputs + inputs if self.residual and index > 0 else outputs
-        return inputs, _join(finals)
+        return inputs, RNNState.join(finals)
 
     def _each(self) -> Iterable[Layer]:
         return cast("Iterable[Layer]", self.layers)  # a ModuleList forgets the type of its members
@@ -213,7 +213,7 @@ class LoopedLayer(Layer):
         joined = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
         memory, _ = pad_packed_sequence(joined, batch_first=True, total_length=inputs.shape[1])
         assert packed.unsorted_indices is not None
-        return memory, _join(finals, dim=-1).select(packed.unsorted_indices)
+        return memory, RNNState.join(finals, dim=-1).select(packed.unsorted_indices)
 
     def _run(self, cell: nn.Module, gates: Sequence[Tensor], backwards: bool) -> tuple[Tensor, RNNState]:
         """One direction, from the gates at each position of all sentences that have a word there, the longest first.
@@ -255,21 +255,6 @@ def _stack(layers: list[tuple[Tensor, Tensor | None]]) -> RNNState:
     """The states (R, H) of all layers as one."""
     cells = [cell for _, cell in layers if cell is not None]
     return RNNState(torch.stack([hidden for hidden, _ in layers]), torch.stack(cells) if cells else None)
-
-
-def _split(state: RNNState) -> list[RNNState]:
-    """Each layer's state, with L = 1."""
-    hidden = torch.split(state.hidden, 1)
-    cells = [None] * len(hidden) if state.cell is None else torch.split(state.cell, 1)
-    return [RNNState(*parts) for parts in zip(hidden, cells, strict=True)]
-
-
-def _join(states: list[RNNState], dim: int = 0) -> RNNState:
-    """Layers one above the other (dim=0), or directions side by side (dim=-1)."""
-    if len(states) == 1:
-        return states[0]
-    cells = [state.cell for state in states if state.cell is not None]
-    return RNNState(torch.cat([state.hidden for state in states], dim), torch.cat(cells, dim) if cells else None)
 
 
 def _matching(state: RNNState, inputs: Tensor) -> RNNState:
