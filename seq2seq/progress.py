@@ -20,12 +20,14 @@ class Progress:
     Use as a context manager. `update` counts; `say` makes the log line, and sets the words behind the bar.
     """
 
-    def __init__(self, label: str, total: int | None, unit: str, every: float, shown: bool = True) -> None:
-        self.every, self.done = every, 0
+    def __init__(
+        self, label: str, total: int | None, unit: str, every: float, shown: bool = True, done: int = 0
+    ) -> None:
+        self.every, self.done = every, done
         self._last = time.monotonic()
         self._bar: Any = None
         if shown and on_terminal():
-            self._bar = tqdm(total=total, desc=label, unit=f" {unit}", dynamic_ncols=True, leave=False)
+            self._bar = tqdm(total=total, initial=done, desc=label, unit=f" {unit}", dynamic_ncols=True, leave=False)
 
     def __enter__(self) -> Progress:
         return self
@@ -76,12 +78,20 @@ def log_to_terminal() -> None:
         LOGGER.addHandler(_Terminal())
 
 
+class _File(logging.FileHandler):
+    """A log file; where it can't be written any more, one warning, and the work goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        LOGGER.removeHandler(self)
+        LOGGER.warning("%s can't be written any more: %s", self.baseFilename, sys.exc_info()[1])
+
+
 class LogFile:
     """Copies the package's log lines to a file, with times; what came before the file is known waits in memory."""
 
     def __init__(self) -> None:
         self._waiting = MemoryHandler(capacity=1_000_000, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
-        self._file: logging.FileHandler | None = None
+        self._file: _File | None = None
 
     def __enter__(self) -> LogFile:
         LOGGER.setLevel(logging.INFO)
@@ -96,7 +106,7 @@ class LogFile:
 
     def write_to(self, path: Path) -> None:
         """From now on into this file, after all that waited."""
-        self._file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        self._file = _File(path, encoding="utf-8", errors="backslashreplace")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         self._waiting.setTarget(self._file)
         self._waiting.flush()

@@ -42,9 +42,9 @@ class Batch(NamedTuple):
         )
 
 
-def collate(corpus: EncodedCorpus, indices: Sequence[int], tokenizers: TokenizerPair) -> Batch:
+def collate(corpus: EncodedCorpus, indices: Sequence[int] | Tensor, tokenizers: TokenizerPair) -> Batch:
     """The pairs at `indices`, in that order, as one batch on the CPU."""
-    rows = torch.tensor(indices)
+    rows = torch.as_tensor(indices, dtype=torch.int64)
     source, source_lengths = _padded(corpus.source, corpus.source_offsets, rows, tokenizers.source.pad_id)
     target, target_lengths = _padded(corpus.target, corpus.target_offsets, rows, tokenizers.target.pad_id)
     opening = torch.full((len(rows), 1), tokenizers.target.bos_id)

@@ -1,64 +1,36 @@
-"""Parallel text: read strictly, checked, and encoded once into flat tensors."""
+"""Encoded pairs as flat tensors, in memory or mapped from files."""
 
 from __future__ import annotations
 
-import difflib
-import gzip
-import hashlib
-import random
-import shlex
-import zlib
+import mmap
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import torch
 from torch import Tensor
 
-from seq2seq.errors import DataError
+from seq2seq.data.encode import Encoder
+from seq2seq.data.text import ParallelText
+from seq2seq.errors import CheckpointError, DataError
 from seq2seq.text.tokenizer import TokenizerPair
 
-BOM = b"\xef\xbb\xbf"
-UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 ENCODED_AT_ONCE = 100_000  # lines; bounds the Python integers that exist at a time
-
-
-@dataclass(frozen=True)
-class ParallelText:
-    """Line i of `source` is translated by line i of `target`; `files` are those it was read from."""
-
-    name: str
-    source: list[str]
-    target: list[str]
-    files: tuple[Path, ...]
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def select(self, indices: Iterable[int], name: str) -> ParallelText:
-        """The pairs at `indices`, in that order, under a name of their own."""
-        chosen = list(indices)
-        source = [self.source[i] for i in chosen]
-        target = [self.target[i] for i in chosen]
-        return ParallelText(name, source, target, self.files)
+CHECKED_AT_ONCE = 1_000_000  # offsets; bounds what is copied out of the map
 
 
 class EncodedCorpus:
     """All pairs of a text as piece ids without BOS and EOS: one flat int32 tensor a side, cut up by int64 offsets.
 
     Pair i is source[source_offsets[i]:source_offsets[i + 1]], and the same of the target. `source_lengths` and
-    `target_lengths` (N,) int64 count pieces, EOS not among them.
+    `target_lengths` (N,) int32 count pieces, EOS not among them.
     """
 
-    def __init__(self, source: Tensor, source_lengths: Tensor, target: Tensor, target_lengths: Tensor) -> None:
-        self.source = source
-        self.source_lengths = source_lengths
-        self.source_offsets = _offsets(source_lengths)
-        self.target = target
-        self.target_lengths = target_lengths
-        self.target_offsets = _offsets(target_lengths)
+    def __init__(self, source: Tensor, source_offsets: Tensor, target: Tensor, target_offsets: Tensor) -> None:
+        self.source, self.source_offsets = source, source_offsets
+        self.target, self.target_offsets = target, target_offsets
 
     @classmethod
     def encode(cls, text: ParallelText, tokenizers: TokenizerPair, max_length: int | None) -> tuple[EncodedCorpus, int]:
@@ -66,34 +38,52 @@ class EncodedCorpus:
 
         DataError where nothing is left.
         """
-        source, target = _Flat(), _Flat()
-        for start in range(0, len(text), ENCODED_AT_ONCE):
-            lines = slice(start, start + ENCODED_AT_ONCE)
-            source_batch = tokenizers.source.encode_batch(text.source[lines])
-            target_batch = tokenizers.target.encode_batch(text.target[lines])
-            for source_ids, target_ids in zip(source_batch, target_batch, strict=True):
-                if max_length is None or max(len(source_ids), len(target_ids)) <= max_length:
-                    source.append(source_ids)
-                    target.append(target_ids)
-        kept = len(source.lengths)
-        if not kept:
-            raise DataError(
-                f"{text.name}: none of the {len(text)} pairs is within data.max_length={max_length} pieces on both "
-                "sides; raise data.max_length"
-            )
-        return cls(*source.tensors(), *target.tensors()), len(text) - kept
+        encoder = Encoder(tokenizers, max_length, threads=-1)
+        parts = [
+            encoder.encode(text.source[start : start + ENCODED_AT_ONCE], text.target[start : start + ENCODED_AT_ONCE])
+            for start in range(0, len(text), ENCODED_AT_ONCE)
+        ]
+        corpus = cls(
+            _joined([part.source for part in parts]),
+            _offsets([part.source_lengths for part in parts]),
+            _joined([part.target for part in parts]),
+            _offsets([part.target_lengths for part in parts]),
+        )
+        if not len(corpus):
+            raise nothing_left(text.name, len(text), max_length)
+        return corpus, len(text) - len(corpus)
 
     @classmethod
-    def from_ids(cls, sources: Iterable[Sequence[int]], targets: Iterable[Sequence[int]]) -> EncodedCorpus:
-        """The same of pairs that are piece ids already."""
-        source, target = _Flat(), _Flat()
-        for source_ids, target_ids in zip(sources, targets, strict=True):
-            source.append(source_ids)
-            target.append(target_ids)
-        return cls(*source.tensors(), *target.tensors())
+    def map(cls, folder: Path, pairs: int, source_tokens: int, target_tokens: int) -> EncodedCorpus:
+        """What `CorpusFiles` wrote: the arrays stay files, and their pages the system's.
+
+        CheckpointError where the files aren't those of so many pairs and tokens.
+        """
+        corpus = cls(
+            _mapped(folder / "source.ids", source_tokens, torch.int32),
+            _mapped(folder / "source.offsets", pairs + 1, torch.int64),
+            _mapped(folder / "target.ids", target_tokens, torch.int32),
+            _mapped(folder / "target.offsets", pairs + 1, torch.int64),
+        )
+        for name, ids, offsets, lengths in (
+            ("source", corpus.source, corpus.source_offsets, corpus.source_lengths),
+            ("target", corpus.target, corpus.target_offsets, corpus.target_lengths),
+        ):
+            ends = (int(offsets[0]), int(offsets[-1]))
+            if ends != (0, len(ids)) or (len(lengths) and int(lengths.min()) < 0):
+                raise CheckpointError(f"{folder / name}.offsets doesn't cut {name}.ids into pairs")
+        return corpus
+
+    @cached_property
+    def source_lengths(self) -> Tensor:
+        return _lengths(self.source_offsets)
+
+    @cached_property
+    def target_lengths(self) -> Tensor:
+        return _lengths(self.target_offsets)
 
     def __len__(self) -> int:
-        return len(self.source_lengths)
+        return len(self.source_offsets) - 1
 
     def pair(self, i: int) -> tuple[Tensor, Tensor]:
         """The ids of pair i: (S,) and (T,) int32, views of the flat tensors."""
@@ -102,155 +92,44 @@ class EncodedCorpus:
         return self.source[source_start:source_end], self.target[target_start:target_end]
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, plain or .gz, split on "\\n" alone.
+def nothing_left(name: str, pairs: int, max_length: int | None) -> DataError:
+    return DataError(
+        f"{name}: none of the {pairs} pairs is within data.max_length={max_length} pieces on both sides; "
+        "raise data.max_length"
+    )
 
-    One "\\r" before it and a byte order mark at the file's start are dropped; a final newline makes no extra line.
-    DataError where the file is missing, unreadable or not UTF-8.
-    """
-    lines = []
+
+def _lengths(offsets: Tensor) -> Tensor:
+    """(N + 1,) -> (N,) int32, with no more than a part of the offsets in memory at a time."""
+    lengths = torch.empty(len(offsets) - 1, dtype=torch.int32)
+    for part in torch.arange(0, len(lengths), CHECKED_AT_ONCE).tolist():
+        ends = offsets[part : part + CHECKED_AT_ONCE + 1]
+        lengths[part : part + CHECKED_AT_ONCE] = (ends[1:] - ends[:-1]).clamp(-1, 2**31 - 1)  # damage stays negative
+    return lengths
+
+
+def _mapped(path: Path, size: int, dtype: torch.dtype) -> Tensor:
     try:
-        with _open(path) as file:
-            for number, line in enumerate(file, start=1):
-                line = line.removesuffix(b"\n").removesuffix(b"\r")
-                if number == 1:
-                    line = line.removeprefix(BOM)
-                lines.append(_decoded(line, path, number))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file{_alternatives(path, _similar(path))}") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: not a complete gzip file ({error})") from error
+        if path.stat().st_size != size * dtype.itemsize:
+            raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes, not {size * dtype.itemsize:,}")
+        if size == 0:
+            return torch.empty(0, dtype=dtype)
+        with path.open("rb") as file:
+            # a private map: PyTorch wants tensors that could be written to, and the file must never change
+            return torch.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), dtype=dtype)
     except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from error
-    return lines
+        raise CheckpointError(f"{path} can't be read: {error.strerror}") from error
 
 
-def side_path(prefix: Path | str, language: str) -> Path:
-    """The file of one side, PREFIX.LANGUAGE or PREFIX.LANGUAGE.gz; DataError where there is neither."""
-    plain = Path(f"{prefix}.{language}")
-    packed = Path(f"{plain}.gz")
-    for path in (plain, packed):
-        if path.is_file():
-            return path
-    stem = Path(prefix).name
-    found = [name for name in _names(plain.parent) if name.startswith(stem)]
-    raise DataError(f"neither {plain} nor {packed} is a file{_alternatives(plain, found)}")
+def _joined(parts: Iterable[array[int]]) -> Tensor:
+    flat = array("i")
+    for part in parts:
+        flat.extend(part)
+    return torch.frombuffer(flat, dtype=torch.int32) if flat else torch.empty(0, dtype=torch.int32)
 
 
-def read_parallel(prefixes: Sequence[str], source: str, target: str, name: str) -> ParallelText:
-    """Reads both sides of all `prefixes`, one after the other, in the languages `source` and `target`.
-
-    DataError where the sides of a prefix differ in length, or no pair has text on both sides.
-    """
-    text = ParallelText(name, [], [], ())
-    for prefix in prefixes:
-        files = (side_path(prefix, source), side_path(prefix, target))
-        source_lines, target_lines = read_lines(files[0]), read_lines(files[1])
-        if len(source_lines) != len(target_lines):
-            raise DataError(
-                f"{files[0]} has {len(source_lines)} lines but {files[1]} has {len(target_lines)}; line i of one must "
-                "be the translation of line i of the other"
-            )
-        text = ParallelText(name, text.source + source_lines, text.target + target_lines, text.files + files)
-    if not any(_has_text(text, i) for i in range(len(text))):
-        files_read = ", ".join(str(path) for path in text.files)
-        raise DataError(f"{name}: no line has text on both sides in {files_read}")
-    return text
-
-
-def drop_blank(text: ParallelText) -> tuple[ParallelText, int]:
-    """Without the pairs in which a side is blank, and how many those were."""
-    kept = text.select((i for i in range(len(text)) if _has_text(text, i)), text.name)
-    return kept, len(text) - len(kept)
-
-
-def split_valid(text: ParallelText, count: int, seed: int) -> tuple[ParallelText, ParallelText]:
-    """Takes `count` pairs out of `text` by chance (by `seed`, always the same): the rest, and those as "valid".
-
-    DataError where nothing would be left to train on.
-    """
-    if count >= len(text):
-        raise DataError(
-            f"data.valid_split={count} leaves nothing to train on: {text.name} has {len(text)} pairs; "
-            "set a smaller data.valid_split"
-        )
-    chosen = set(random.Random(seed).sample(range(len(text)), count))
-    rest = text.select((i for i in range(len(text)) if i not in chosen), text.name)
-    return rest, text.select(sorted(chosen), "valid")
-
-
-def overlap(sources: Iterable[str], train_sources: Iterable[str]) -> int:
-    """How many lines of `sources` occur in `train_sources`; blank lines don't count."""
-    lines = [line for line in sources if line.strip()]
-    seen = set(lines).intersection(train_sources)
-    return sum(line in seen for line in lines)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes as they lie on the disk, packed or not."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-
-
-def _decoded(line: bytes, path: Path, number: int) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        column = len(line[: error.start].decode("utf-8")) + 1
-        encoding = "utf-16" if number == 1 and line.startswith(UTF16_BOMS) else "latin1"
-        unpacked = f"gunzip -c {shlex.quote(str(path))} | " if path.suffix == ".gz" else ""
-        operand = "" if unpacked else f" {shlex.quote(str(path))}"
-        raise DataError(
-            f"{path}, line {number}: not valid UTF-8 (byte 0x{line[error.start]:02X} at column {column}); "
-            f"convert it with: {unpacked}iconv -f {encoding} -t utf-8{operand} > NEWFILE"
-        ) from None
-
-
-def _has_text(text: ParallelText, i: int) -> bool:
-    return bool(text.source[i].strip() and text.target[i].strip())
-
-
-def _similar(path: Path) -> list[str]:
-    """Names in the missing file's folder that the user may have meant, the nearest first."""
-    names = _names(path.parent)
-    begin_alike = [name for name in names if name.startswith(path.stem)]
-    return list(dict.fromkeys([*difflib.get_close_matches(path.name, names), *begin_alike]))
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-
-
-def _alternatives(missing: Path, names: Sequence[str]) -> str:
-    """The end of a message about a missing file: what there is instead, if anything."""
-    if not missing.parent.is_dir():
-        return f"; there is no folder {missing.parent}"
-    return f"; {missing.parent} has {', '.join(names[:8])}" if names else ""
-
-
-def _offsets(lengths: Tensor) -> Tensor:
-    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])  # (N,) -> (N + 1,)
-
-
-class _Flat:
-    """Sentences as they arrive, one after the other in a single array: four bytes for a piece, no Python integers."""
-
-    def __init__(self) -> None:
-        self.ids = array("i")
-        self.lengths = array("q")
-
-    def append(self, ids: Sequence[int]) -> None:
-        self.ids.extend(ids)
-        self.lengths.append(len(ids))
-
-    def tensors(self) -> tuple[Tensor, Tensor]:
-        """Pieces (P,) int32 and lengths (N,) int64, in the arrays' own memory."""
-        return _tensor(self.ids, torch.int32), _tensor(self.lengths, torch.int64)
-
-
-def _tensor(numbers: array[int], dtype: torch.dtype) -> Tensor:
-    return torch.frombuffer(numbers, dtype=dtype) if numbers else torch.empty(0, dtype=dtype)
+def _offsets(parts: Iterable[array[int]]) -> Tensor:
+    offsets = array("q", [0])
+    for part in parts:
+        offsets.extend(list(accumulate(part, initial=offsets[-1]))[1:])
+    return torch.frombuffer(offsets, dtype=torch.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -16,11 +17,20 @@ class LengthLimit(NamedTuple):
     offset: float
 
     @classmethod
-    def fit(cls, source_lengths: Tensor, target_lengths: Tensor) -> LengthLimit:
-        """The line of the mean length ratio, raised to cover 99.9 % of the pairs, and a margin of a tenth and 5."""
-        slope = float(target_lengths.sum() / source_lengths.sum())
-        rest = (target_lengths - slope * source_lengths).double().sort().values
-        offset = float(rest[min(len(rest) - 1, int(COVERED * len(rest)))])
+    def fit(cls, counts: Mapping[tuple[int, int], int]) -> LengthLimit:
+        """The line of the mean length ratio, raised to cover 99.9 % of the pairs, and a margin of a tenth and 5.
+
+        `counts` says how many pairs have S and T pieces: a table of a few thousand entries, however many the pairs.
+        """
+        pairs = sum(counts.values())
+        source_tokens = sum(source * count for (source, _), count in counts.items())
+        target_tokens = sum(target * count for (_, target), count in counts.items())
+        slope = target_tokens / max(1, source_tokens)
+        covered, offset = 0, 0.0
+        for rest, count in sorted((target - slope * source, count) for (source, target), count in counts.items()):
+            covered, offset = covered + count, rest
+            if covered > min(pairs - 1, int(COVERED * pairs)):
+                break
         return cls(round(1.1 * slope, 4), round(max(0.0, 1.1 * offset) + 5, 4))
 
     def limits(self, source_lengths: Tensor, cap: int) -> Tensor:

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import Tensor
-
 from seq2seq.config import Config
-from seq2seq.data.corpus import EncodedCorpus, ParallelText, drop_blank, overlap, read_parallel, sha256, split_valid
+from seq2seq.data.cache import Cache, key_of
+from seq2seq.data.corpus import EncodedCorpus
+from seq2seq.data.encode import Encoder, TokenizerTraining
 from seq2seq.data.lengths import LengthLimit
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.data.processes import Process, available_cores
+from seq2seq.data.store import StoredPairs
+from seq2seq.data.text import ParallelText, TrainingText, hold_out, overlap, read_parallel, survey
+from seq2seq.errors import CheckpointError, ConfigError, DataError
+from seq2seq.files import read_json, sha256, write_json
+from seq2seq.options.base import resolve
 from seq2seq.text.tokenizer import TokenizerPair
 
 LOGGER = logging.getLogger("seq2seq")
 
+CACHE_VERSION = 1  # of the entries: another number, and they are made again
+LARGE = 50_000_000  # bytes of training text from which on processes are worth the seconds that they take to start
+
 
 @dataclass(frozen=True)
 class Texts:
-    """The raw text of a run: training pairs without blank lines, validation pairs, and the test sets by name."""
+    """The text of a run: what is known of the training pairs, and validation pairs and test sets themselves."""
 
-    train: ParallelText
+    train: TrainingText
     valid: ParallelText
     tests: dict[str, ParallelText]
     blank: int  # training pairs dropped for a blank side
+    files: dict[str, Any]  # SHA-256 by path: of "train", of "valid" (if it has files of its own), of each "test"
 
 
 @dataclass(frozen=True)
@@ -40,15 +52,83 @@ class Corpora:
 
 
 def read_texts(config: Config) -> Texts:
-    """Reads and checks all files before any time is spent.
+    """Reads and checks all files before any time is spent; the training text streams by.
 
     Raises:
         ConfigError: no training files named, or no validation pairs to be had.
         DataError: files missing, empty, not UTF-8, or with sides of unequal length.
     """
     data = config.data
-    prefixes = data.train_prefixes()
-    if not prefixes:
+    _check_names(config)
+    tests = {name: read_parallel(prefix, data.source, data.target, name) for name, prefix in data.tests().items()}
+    given = None if data.valid is None else read_parallel(data.valid, data.source, data.target, "valid")
+    others = [*([] if given is None else [given]), *tests.values()]
+    known = {line for text in others for line in text.source if line.strip()}
+    found = survey(data.train_prefixes(), data.source, data.target, known if given is not None else set())
+    train, valid, seen = found.text, given, found.seen
+    if valid is None:
+        train, valid = hold_out(found, data.valid_split, config.seed)
+        known.update(valid.source)
+        for sources, _ in train.pairs():
+            seen |= known.intersection(sources)
+    if train.blank:
+        LOGGER.info("dropped %s training pairs with a blank side", f"{train.blank:,}")
+    for text in (valid, *tests.values()):
+        again = overlap(text.source, seen)
+        if again:
+            LOGGER.warning(
+                "%s of the %s sources of %s occur in the training data: its scores will flatter",
+                f"{again:,}", f"{len(text):,}", text.name,
+            )  # fmt: skip
+    files = {
+        "train": _hashes(path for pair in train.files for path in pair),
+        "valid": {} if given is None else _hashes(given.files),
+        "test": {name: _hashes(text.files) for name, text in tests.items()},
+    }
+    return Texts(train, valid, tests, train.blank, files)
+
+
+def encode_texts(config: Config, texts: Texts, tokenizers: TokenizerPair | None = None) -> Corpora:
+    """Encodes the training and validation pairs, and trains or loads the tokenizers where none are given.
+
+    The training pairs and tokenizers learnt from them are kept in the folder data.cache, and found there again.
+
+    Raises:
+        ConfigError, CheckpointError: a tokenizer that can't be trained or loaded.
+        DataError: a line that the model can't take, no training pair short enough, or a folder that can't be written.
+    """
+    data = config.data
+    processes = resolve(data.workers, available_cores() if texts.train.size > LARGE else 0)
+    cache = Cache(Path(data.cache))
+    if tokenizers is None:
+        tokenizers = _tokenizers(config, texts, cache, processes)
+    valid, _ = EncodedCorpus.encode(texts.valid, tokenizers, None)
+    _check_lengths(config, texts, valid, tokenizers)
+    stored, train = _training_pairs(config, texts, tokenizers, cache, processes)
+    if stored.too_long:
+        LOGGER.info("dropped %s training pairs of more than %s tokens (data.max_length)",
+                    f"{stored.too_long:,}", data.max_length)  # fmt: skip
+    sizes = {text.name: len(text) for text in (texts.valid, *texts.tests.values())}
+    LOGGER.info(
+        "data: %s training pairs, %s target tokens, vocabulary %s; %s",
+        f"{stored.pairs:,}", f"{stored.target_tokens:,}", _sizes(tokenizers),
+        ", ".join(f"{name} {size:,}" for name, size in sizes.items()),
+    )  # fmt: skip
+    report = {
+        "files": texts.files,
+        "pairs": {"train": stored.pairs, **sizes},
+        "dropped": {"blank": texts.blank, "too_long": stored.too_long},
+        "tokenizer": tokenizers.digests,
+        "vocab_size": {"source": tokenizers.source.vocab_size, "target": tokenizers.target.vocab_size},
+        "length_limit": stored.limit._asdict(),
+        "source_per_target": round(stored.source_per_target, 4),
+    }
+    return Corpora(tokenizers, train, valid, stored.limit, report)
+
+
+def _check_names(config: Config) -> None:
+    data = config.data
+    if not data.train_prefixes():
         raise ConfigError(
             "no training data: set data.train=PREFIX, where "
             f"PREFIX.{data.source} and PREFIX.{data.target} are the two sides, or use data=tiny"
@@ -60,56 +140,69 @@ def read_texts(config: Config) -> Texts:
     if data.valid is not None and data.valid_split:
         raise ConfigError("data.valid and data.valid_split are both set; keep one of them")
 
-    def read(names: list[str], label: str) -> ParallelText:
-        return read_parallel(names, data.source, data.target, label)
 
-    tests = {name: read([prefix], name) for name, prefix in data.tests().items()}
-    valid = None if data.valid is None else read([data.valid], "valid")
-    train, blank = drop_blank(read(prefixes, "train"))
-    if valid is None:
-        train, valid = split_valid(train, data.valid_split, config.seed)
-    if blank:
-        LOGGER.info("dropped %s training pairs with a blank side", f"{blank:,}")
-    known = set(train.source)
-    for text in (valid, *tests.values()):
-        seen = overlap(text.source, known)
-        if seen:
-            LOGGER.warning(
-                "%s of the %s sources of %s occur in the training data: its scores will flatter",
-                f"{seen:,}", f"{len(text):,}", text.name,
-            )  # fmt: skip
-    return Texts(train, valid, tests, blank)
+def _tokenizers(config: Config, texts: Texts, cache: Cache, processes: int) -> TokenizerPair:
+    """Those that the config names, or else those learnt from the training text."""
+    options = config.tokenizer
+    given = options.model if options.model is not None else config.init  # weights of a run read its pieces
+    if given is not None:
+        return TokenizerPair.from_path(Path(given), options.shared)
+    facts = {**_facts(texts), "options": asdict(options), "seed": config.seed}
+
+    def build(folder: Path) -> None:
+        task = TokenizerTraining(options, config.seed)
+        if processes:  # learning takes gigabytes, and this process would keep them
+            LOGGER.info("learning the tokenizer from %s pairs", f"{len(texts.train):,}")
+            with Process(task) as process:
+                pair: TokenizerPair = process.ask(texts.train)
+        else:
+            pair = task(texts.train)
+        texts.train.check_unchanged()
+        pair.save(folder)
+        write_json(folder / "manifest.json", {"digests": pair.digests, "made_of": facts})
+
+    def read(folder: Path) -> TokenizerPair:
+        digests = read_json(folder / "manifest.json").get("digests")
+        pair = TokenizerPair.load(folder)
+        if digests != pair.digests:
+            raise CheckpointError("its tokenizers aren't those that were saved")
+        return pair
+
+    return cache.get(f"tokenizer-{key_of(**facts)}", build, read)
 
 
-def encode_texts(config: Config, texts: Texts) -> Corpora:
-    """Trains or loads the tokenizer, and encodes the training and validation pairs."""
-    tokenizers = _tokenizers(config, texts.train)
-    train, too_long = EncodedCorpus.encode(texts.train, tokenizers, config.data.max_length)
-    if too_long:
-        LOGGER.info(
-            "dropped %s training pairs of more than %s tokens (data.max_length)",
-            f"{too_long:,}",
-            config.data.max_length,
-        )
-    valid, _ = EncodedCorpus.encode(texts.valid, tokenizers, None)
-    _check_lengths(config, texts, valid, tokenizers)
-    limit = LengthLimit.fit(train.source_lengths, train.target_lengths)
-    sizes = {text.name: len(text) for text in (texts.valid, *texts.tests.values())}
-    LOGGER.info(
-        "data: %s training pairs, %s target tokens, vocabulary %s; %s",
-        f"{len(train):,}", f"{int(train.target_lengths.sum()):,}", _sizes(tokenizers),
-        ", ".join(f"{name} {size:,}" for name, size in sizes.items()),
-    )  # fmt: skip
-    report = {
-        "files": _hashes(texts),
-        "pairs": {"train": len(train), **sizes},
-        "dropped": {"blank": texts.blank, "too_long": too_long},
-        "tokenizer": {"source": tokenizers.source.digest, "target": tokenizers.target.digest},
-        "vocab_size": {"source": tokenizers.source.vocab_size, "target": tokenizers.target.vocab_size},
-        "length_limit": limit._asdict(),
-        "source_per_target": round(_with_end(train.source_lengths) / _with_end(train.target_lengths), 4),
+def _training_pairs(
+    config: Config, texts: Texts, tokenizers: TokenizerPair, cache: Cache, processes: int
+) -> tuple[StoredPairs, EncodedCorpus]:
+    longest = config.data.max_length
+    facts = {
+        **_facts(texts),
+        "tokenizers": tokenizers.digests,
+        "max_length": longest,
+        "byte_order": sys.byteorder,
     }
-    return Corpora(tokenizers, train, valid, limit, report)
+
+    def build(folder: Path) -> None:
+        encoder = Encoder(tokenizers, longest, threads=1 if processes else -1)
+        start = time.monotonic()
+        StoredPairs.write(folder, texts.train, encoder, processes, facts)
+        LOGGER.info("encoded the training pairs into %s in %.1f s", cache.folder, time.monotonic() - start)
+
+    def read(folder: Path) -> tuple[StoredPairs, EncodedCorpus]:
+        stored = StoredPairs.read(folder)
+        return stored, stored.map(folder)
+
+    return cache.get(key_of(**facts), build, read)
+
+
+def _facts(texts: Texts) -> dict[str, Any]:
+    """Which pairs are trained on."""
+    hashes = texts.files["train"]
+    return {
+        "version": CACHE_VERSION,
+        "files": [[hashes[str(path)] for path in pair] for pair in texts.train.files],
+        "held_out": {"pairs": len(texts.train.held_out), "hash": key_of(numbers=texts.train.held_out)},
+    }
 
 
 class Capacity(NamedTuple):
@@ -147,33 +240,11 @@ def _check_side(text: ParallelText, side: int, lengths: list[int], capacity: Cap
         )
 
 
-def _with_end(lengths: Tensor) -> int:
-    """Pieces in all, EOS counted."""
-    return int(lengths.sum()) + len(lengths)
-
-
-def _tokenizers(config: Config, train: ParallelText) -> TokenizerPair:
-    options = config.tokenizer
-    given = options.model if options.model is not None else config.init  # weights of a run read its pieces
-    if given is not None:
-        return TokenizerPair.from_path(Path(given), options.shared)
-    return TokenizerPair.train(
-        train.source,
-        train.target,
-        shared=options.shared,
-        model_type=options.name,
-        vocab_size=options.vocab_size,
-        character_coverage=options.character_coverage,
-        seed=config.seed,
-    )
-
-
 def _sizes(tokenizers: TokenizerPair) -> str:
     if tokenizers.shared:
         return f"{tokenizers.source.vocab_size:,} (shared)"
     return f"{tokenizers.source.vocab_size:,} and {tokenizers.target.vocab_size:,}"
 
 
-def _hashes(texts: Texts) -> dict[str, str]:
-    files = [file for text in (texts.train, texts.valid, *texts.tests.values()) for file in text.files]
-    return {str(file): sha256(file) for file in dict.fromkeys(files)}
+def _hashes(paths: Iterable[Path]) -> dict[str, str]:
+    return {str(path): sha256(path) for path in dict.fromkeys(paths)}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from seq2seq.errors import ConfigError
+
+MEASURED_AT_ONCE = 4_000  # batches; bounds what padding_efficiency holds
 
 
 class BatchSampler:
@@ -38,54 +41,103 @@ class BatchSampler:
         self.source_lengths = source_lengths
         self.target_lengths = target_lengths
         self.row_lengths = torch.maximum(source_lengths, target_lengths) + 1  # (N,) with EOS
-        self.sort_keys = target_lengths * (source_lengths.max() + 1) + source_lengths  # (N,) by target, then source
         self.batch_tokens = batch_tokens
         self.batch_sentences = batch_sentences
         self.seed = seed
         self.chunk_batches = chunk_batches
 
-    def epoch(self, number: int) -> list[list[int]]:
-        """The batches of an epoch, each a list of sentence indices; every sentence occurs once."""
+    def epoch(self, number: int) -> Epoch:
+        """The batches of an epoch; every sentence occurs once."""
         generator = torch.Generator().manual_seed(_mixed(self.seed, number))
         order = torch.randperm(len(self.row_lengths), generator=generator)
-        chunks = torch.split(order, self._chunk_size())
-        batches = [batch for chunk in chunks for batch in self._cut(self._sorted(chunk))]
-        return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+        sizes: list[int] = []
+        for chunk in torch.split(order, self._chunk_size()):
+            chunk.copy_(self._sorted(chunk))
+            sizes += self._cut(self.row_lengths[chunk])
+        ends = torch.tensor(sizes).cumsum(0)
+        shuffled = torch.randperm(len(sizes), generator=generator)
+        return Epoch(order.int(), (ends - torch.tensor(sizes))[shuffled], ends[shuffled])
 
-    def padding_efficiency(self, batches: Iterable[Sequence[int]]) -> float:
+    def largest(self) -> Tensor:
+        """Rows (B,) of the largest batch that can occur: the longest pairs, cut like any others."""
+        total = self.source_lengths.long() + self.target_lengths
+        longest = int(self.row_lengths[total.argmax()])
+        most = self.batch_sentences or max(1, (self.batch_tokens or 0) // longest)
+        rows = total.topk(min(most, len(total))).indices
+        return rows[: self._cut(self.row_lengths[rows])[0]]
+
+    def padding_efficiency(self, epoch: Epoch) -> float:
         """Real tokens of both sides, EOS included, over the cells of the padded tensors: 1 where nothing is padding."""
         real = cells = 0
-        for batch in batches:
-            rows = torch.as_tensor(batch)
-            for lengths in (self.source_lengths[rows] + 1, self.target_lengths[rows] + 1):
-                real += int(lengths.sum())
-                cells += len(rows) * int(lengths.max())
+        for start in range(0, len(epoch), MEASURED_AT_ONCE):
+            batches = epoch[start : start + MEASURED_AT_ONCE]
+            rows, sizes = batches.rows(), batches.ends - batches.starts
+            owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # (R,) the batch of each row
+            for lengths in (self.source_lengths, self.target_lengths):
+                with_end = lengths[rows].long() + 1
+                longest = torch.zeros_like(sizes).scatter_reduce(0, owners, with_end, "amax")
+                real += int(with_end.sum())
+                cells += int((sizes * longest).sum())
         return real / cells
 
     def _chunk_size(self) -> int:
         if self.batch_sentences is not None:
             return self.chunk_batches * self.batch_sentences
         assert self.batch_tokens is not None
-        mean_length = float(self.row_lengths.double().mean())
+        mean_length = int(self.row_lengths.sum()) / len(self.row_lengths)
         return max(1, int(self.chunk_batches * self.batch_tokens / mean_length))
 
     def _sorted(self, chunk: Tensor) -> Tensor:
-        return chunk[self.sort_keys[chunk].argsort(stable=True)]  # equals stay in the chunk's random order
+        """By target, then source length; equals stay in the chunk's random order."""
+        source, target = self.source_lengths[chunk].long(), self.target_lengths[chunk].long()
+        return chunk[(target * (source.max() + 1) + source).argsort(stable=True)]
 
-    def _cut(self, chunk: Tensor) -> list[list[int]]:
+    def _cut(self, lengths: Tensor) -> list[int]:
+        """How many of the rows of these lengths (C,) each batch takes, one after the other."""
         if self.batch_sentences is not None:
-            return [batch.tolist() for batch in torch.split(chunk, self.batch_sentences)]
+            whole, rest = divmod(len(lengths), self.batch_sentences)
+            return [self.batch_sentences] * whole + [rest] * (rest > 0)
         assert self.batch_tokens is not None
-        batches: list[list[int]] = []
-        longest = 0
-        for sentence, length in zip(chunk.tolist(), self.row_lengths[chunk].tolist(), strict=True):
-            longest = max(longest, length)
-            if batches and (len(batches[-1]) + 1) * longest <= self.batch_tokens:
-                batches[-1].append(sentence)
-            else:
-                batches.append([sentence])
-                longest = length
-        return batches
+        sizes, start = list[int](), 0
+        while start < len(lengths):
+            most = max(1, self.batch_tokens // int(lengths[start]))  # if no later row were longer
+            longest = lengths[start : start + most].cummax(0).values
+            cells = longest * torch.arange(1, len(longest) + 1)
+            size = max(1, int(torch.searchsorted(cells, self.batch_tokens, right=True)))
+            sizes.append(size)
+            start += size
+        return sizes
+
+
+class Epoch(Sequence[Tensor]):
+    """Batches in their order, each of them rows (B,) int64; a slice is an epoch of fewer.
+
+    Batch i is order[starts[i]:ends[i]]: one tensor holds all rows, whatever their number.
+    """
+
+    def __init__(self, order: Tensor, starts: Tensor, ends: Tensor) -> None:
+        self.order, self.starts, self.ends = order, starts, ends
+
+    def rows(self) -> Tensor:
+        """The rows of all batches, one after the other."""
+        sizes = self.ends - self.starts
+        shifts = self.starts - (sizes.cumsum(0) - sizes)  # from a row's place in the result to its place in `order`
+        return self.order[torch.arange(int(sizes.sum())) + torch.repeat_interleave(shifts, sizes)].long()
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, place: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, place: slice) -> Epoch: ...
+    def __getitem__(self, place: int | slice) -> Tensor | Epoch:
+        if isinstance(place, slice):
+            return Epoch(self.order, self.starts[place], self.ends[place])
+        return self.order[int(self.starts[place]) : int(self.ends[place])].long()
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
 
 
 def sorted_batches(lengths: Sequence[int] | Tensor, batch_sentences: int) -> list[list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from seq2seq.options.base import Auto, number
+from seq2seq.options.base import LONGEST, Auto, number
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,11 @@ class DataConfig:
     train: str | list[str] | None = None
     valid: str | None = None
     test: str | dict[str, str] | None = None
-    valid_split: int = number(0, 0)
+    valid_split: int = number(0, 0, LONGEST)
     reverse_source: bool = False
-    max_length: int = number(256, 1)
+    max_length: int = number(256, 1, LONGEST)
+    cache: str = "runs/encoded"
+    workers: int | Auto = number("auto", 0, 1024)
 
     def train_prefixes(self) -> list[str]:
         return [self.train] if isinstance(self.train, str) else list(self.train or [])
@@ -30,7 +32,7 @@ class DataConfig:
 @dataclass(frozen=True)
 class TokenizerConfig:
     name: Literal["bpe", "unigram", "char", "word"] = "bpe"
-    vocab_size: int | Auto = number("auto", 1)
+    vocab_size: int | Auto = number("auto", 1, 10_000_000)
     shared: bool = True
     model: str | None = None
     character_coverage: float = number(0.9999, 0.9, 1.0)

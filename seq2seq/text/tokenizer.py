@@ -20,13 +20,16 @@ import sentencepiece
 
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.text.escapes import escape, unescape
+from seq2seq.text.model_file import read_model
 from seq2seq.text.spans import read_spans
 
 LOGGER = logging.getLogger("seq2seq")
 
 LARGEST_AUTO = 32_000
 SAMPLED_LINES = 2_000_000
+SAMPLED_BYTES = 250_000_000  # for which unigram, the greediest, takes 6 GiB
 SPECIAL_PIECES, BYTE_PIECES = 4, 256
+LONGEST_PIECE = 1000  # characters, of a model from elsewhere
 ALL_CHARACTERS = 0x110000 + SPECIAL_PIECES + BYTE_PIECES
 
 
@@ -70,20 +73,28 @@ class Tokenizer:
         """
         if not any(line.strip() for line in lines):
             raise DataError(f"no tokenizer can be trained on {name}: every line is empty")
-        recipe = _Recipe(_sample(lines, seed), name, model_type, character_coverage)
+        chosen = [lines[i] for i in sampled(len(lines), seed)]
+        recipe = _Recipe(chosen, name, model_type, character_coverage)
         if model_type in ("char", "word"):
             return recipe.at_most(vocab_size)
         return recipe.auto() if vocab_size == "auto" else recipe.exact(vocab_size)
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
-        """Reads a SentencePiece model, ours or any other; CheckpointError where it isn't one or lacks EOS."""
+        """Reads a SentencePiece model, ours or any other; CheckpointError where it isn't one or lacks EOS.
+
+        All that it can write is looked at once: a model of a stranger's must not fail in the midst of a translation.
+        """
         try:
-            tokenizer = cls(path.read_bytes())
+            tokenizer = cls(read_model(path))
+            pieces = tokenizer.pieces(range(tokenizer.vocab_size))
+            longest = max(map(len, [*pieces, tokenizer.decode([tokenizer.unk_id])]))
         except OSError as error:
             raise CheckpointError(f"{path}: can't read this tokenizer: {error.strerror}") from error
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError) as error:
             raise CheckpointError(f"{path}: not a SentencePiece model") from error
+        if longest > LONGEST_PIECE:
+            raise CheckpointError(f"{path}: this SentencePiece model has a piece of {longest} characters; use another")
         if tokenizer.eos_id < 0:
             raise CheckpointError(f"{path}: this SentencePiece model has no end-of-sentence piece (eos_id is -1)")
         return tokenizer
@@ -101,9 +112,13 @@ class Tokenizer:
         """The ids of one line, without BOS and EOS; [] for an empty one."""
         return list(self._processor.encode(escape(line)))
 
-    def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
-        """The ids of each line, as `encode` gives them, on all cores."""
-        return list(self._processor.encode([escape(line) for line in lines]))
+    def encode_batch(self, lines: Sequence[str], threads: int = -1) -> list[list[int]]:
+        """The ids of each line, as `encode` gives them; -1 threads are as many as there are cores."""
+        return list(self._processor.encode([escape(line) for line in lines], num_threads=threads))
+
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes]]:
+        """Pickled as its model, for the processes that encode."""
+        return Tokenizer, (self._model,)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of any ids: control pieces vanish, broken UTF-8 becomes U+FFFD, unknown is spelled "<unk>"."""
@@ -137,6 +152,11 @@ class TokenizerPair:
     @property
     def shared(self) -> bool:
         return self.source is self.target
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each side's model."""
+        return {"source": self.source.digest, "target": self.target.digest}
 
     @classmethod
     def train(
@@ -288,7 +308,10 @@ class _Recipe:
         return Tokenizer(model.getvalue())
 
 
-def _sample(lines: Sequence[str], seed: int) -> Sequence[str]:
-    if len(lines) <= SAMPLED_LINES:
-        return lines
-    return [lines[i] for i in sorted(random.Random(seed).sample(range(len(lines)), SAMPLED_LINES))]
+def sampled(count: int, seed: int, line_bytes: float = 0.0) -> Sequence[int]:
+    """Which of `count` lines a tokenizer learns from, in order: all, or two million drawn by `seed`.
+
+    Fewer where lines of `line_bytes` in the mean would need too much memory.
+    """
+    most = SAMPLED_LINES if line_bytes == 0 else min(SAMPLED_LINES, int(SAMPLED_BYTES / line_bytes))
+    return range(count) if count <= most else sorted(random.Random(seed).sample(range(count), most))

@@ -1,5 +1,8 @@
 """Batches against plain Python lists."""
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,8 +17,16 @@ sentence = st.lists(st.integers(4, 300), max_size=12)
 pairs = st.lists(st.tuples(sentence, sentence), min_size=1, max_size=8)
 
 
-def collate_ids(sources, targets, tokenizers):
-    return collate(EncodedCorpus.from_ids(sources, targets), range(len(sources)), tokenizers)
+def corpus_of(sources: Sequence[list[int]], targets: Sequence[list[int]]) -> EncodedCorpus:
+    tensors = []
+    for side in (sources, targets):
+        tensors.append(torch.tensor([piece for line in side for piece in line], dtype=torch.int32))
+        tensors.append(torch.tensor([0, *accumulate(map(len, side))]))
+    return EncodedCorpus(*tensors)
+
+
+def collate_ids(sources: Sequence[list[int]], targets: Sequence[list[int]], tokenizers: TokenizerPair) -> Batch:
+    return collate(corpus_of(sources, targets), range(len(sources)), tokenizers)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +60,11 @@ def padded_mask(lengths: list[int]) -> list[list[bool]]:
 def test_batches_are_the_padded_pairs(
     tokenizers: TokenizerPair, pairs: list[tuple[list[int], list[int]]], data: st.DataObject
 ) -> None:
-    corpus = EncodedCorpus.from_ids([source for source, _ in pairs], [target for _, target in pairs])
+    corpus = corpus_of([source for source, _ in pairs], [target for _, target in pairs])
     indices = data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=1, max_size=8))
     check(collate(corpus, indices, tokenizers), [pairs[i] for i in indices])
+    for dtype in (torch.int32, torch.int64):
+        check(collate(corpus, torch.tensor(indices, dtype=dtype), tokenizers), [pairs[i] for i in indices])
 
 
 @given(pairs=pairs)
