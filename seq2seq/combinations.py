@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from seq2seq.errors import ConfigError
 from seq2seq.options.search import SearchConfig
 from seq2seq.options.training import interval
+from seq2seq.schema import show
 
 if TYPE_CHECKING:
     from seq2seq.config import Config
+
+MOST_HEADS_IN_ALL = 4096  # of a decoder; each is a module of its own, so that many more take long to build
 
 
 def impossible(config: Config) -> list[str]:
@@ -65,6 +68,11 @@ def _attention(config: Config) -> list[str]:
             f"its layers attends with several heads; set attention={decoder.only_attention}, or decoder=lstm for any"
         ]
     faults: list[str] = attention.faults(config.decoder_size)
+    if decoder.only_attention is not None and attention.num_heads * decoder.num_layers > MOST_HEADS_IN_ALL:
+        faults.append(
+            f"attention.num_heads={attention.num_heads} in each of decoder.num_layers={decoder.num_layers} are more "
+            f"than {MOST_HEADS_IN_ALL}; set decoder.num_layers={MOST_HEADS_IN_ALL // attention.num_heads}"
+        )
     if decoder.only_attention is not None and attention.coverage != "none":
         faults.append(
             f"attention.coverage={attention.coverage} goes step by step, but decoder={decoder.name} takes all steps at "
@@ -192,8 +200,20 @@ def _training(config: Config) -> list[str]:
 def _tests(config: Config) -> list[str]:
     """The names of test sets name files."""
     return [
-        f"data.test: {name!r} can't be a test set's name, which names its files in translations/: use letters, "
-        "digits, '_', '-', '+', '.' and spaces, and neither train nor valid"
+        f"data.test: {show(name, quoted=True)} can't be a test set's name, which names its files in translations/: use "
+        "letters, digits, '_', '-', '+', '.' and spaces (100 characters and 200 bytes at most, the first a letter, a "
+        "digit or '_'), and neither train nor valid"
         for name in config.data.tests()
-        if name in ("train", "valid") or not re.fullmatch(r"\w[\w .+-]{0,99}", name)
+        if name in ("train", "valid") or not _names_files(name)
     ]
+
+
+def _names_files(name: str) -> bool:
+    """Whether names of files can begin with it on any system, with room left for an ending."""
+    letters = name.replace("_", "a")
+    return (
+        letters[:1].isalnum()
+        and len(name) <= 100
+        and all(letter.isalnum() or letter in " .+-" or unicodedata.category(letter)[0] == "M" for letter in letters)
+        and len(name.encode()) <= 200  # a file's name ends at 255, and a letter has up to four
+    )

@@ -25,9 +25,10 @@ from seq2seq.options import (
     TrainerConfig,
     number,
 )
+from seq2seq.options.base import LARGEST_SIZE
 from seq2seq.schema import Faults, parse
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def _group(name: str, default: Callable[[], Any]) -> Any:
@@ -39,9 +40,11 @@ class Config(RuntimeConfig):
     """Everything that a training run depends on. `Config.from_dict` checks it whole."""
 
     run: str | None = None
+    resume: Literal["never", "auto"] = "never"
+    dry_run: bool = False
     init: str | None = None
     seed: int = number(1, 0)
-    embedding_size: int = number(256, 1)
+    embedding_size: int = number(256, 1, LARGEST_SIZE)
     tie_embeddings: Literal["auto", "none", "output", "all"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
@@ -61,8 +64,9 @@ class Config(RuntimeConfig):
         Raises:
             ConfigError: unknown keys (with a suggestion), wrong types, impossible pairs; all faults at once.
         """
-        plain = {key: value for key, value in plain.items() if key != "format_version"}
         load_plugins()
+        if isinstance(plain, Mapping):
+            plain = {key: value for key, value in plain.items() if key != "format_version"}
         config: Config = checked(cls, plain, impossible)
         return config
 

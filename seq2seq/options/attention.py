@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
-from seq2seq.options.base import Auto, number, resolve
+from seq2seq.options.base import LARGEST_SIZE, LONGEST, MOST_HEADS, Auto, number, numbers, resolve
 from seq2seq.schema import component
 
 Activation = Literal["tanh", "sigmoid", "relu"]
@@ -24,21 +24,21 @@ class AttentionConfig:
 
     name: str
     attend: OwnPlace = "after_rnn"
-    value_size: int | Auto = number("auto", 1)
+    value_size: int | Auto = number("auto", 1, LARGEST_SIZE)
     normalizer: Literal["softmax", "sparsemax", "entmax15"] = "softmax"
-    temperature: float = number(1.0, 0.01)
+    temperature: float = number(1.0, 0.01, 1000.0)
     dropout: float = number(0.0, 0.0, 0.95)
     window: Literal["none", "local_m", "local_p"] = "none"
-    window_size: int = number(10, 1)
+    window_size: int = number(10, 1, LONGEST)
     prior: Literal["none", "beginning", "end", "diagonal", "band"] = "none"
-    prior_strength: float = number(1.0, 0.0)
-    prior_width: float = number(5.0, 0.1)
-    prior_slope: float | Auto = number("auto", 0.0)
-    prior_weights: list[float] | None = None
+    prior_strength: float = number(1.0, 0.0, 1e6)
+    prior_width: float = number(5.0, 0.1, 1e6)
+    prior_slope: float | Auto = number("auto", 0.0, 1000.0)
+    prior_weights: list[float] | None = numbers(None, -1e6, 1e6, most=1000)
     coverage: Literal["none", "linguistic", "neural"] = "none"
-    coverage_size: int = number(10, 1)
-    max_fertility: float = number(2.0, 0.1)
-    coverage_loss: float = number(0.0, 0.0)
+    coverage_size: int = number(10, 1, LARGEST_SIZE)
+    max_fertility: float = number(2.0, 0.1, 1000.0)
+    coverage_loss: float = number(0.0, 0.0, 1000.0)
 
     def fitted(self, slope: float) -> Self:
         """With the mean of source pieces a target piece in the training data, where the prior asks for it."""
@@ -61,7 +61,7 @@ class AttentionConfig:
 
 @dataclass(frozen=True)
 class AdditiveConfig(AttentionConfig):
-    key_size: int | Auto = number("auto", 1)
+    key_size: int | Auto = number("auto", 1, LARGEST_SIZE)
     activation: Activation = "tanh"
 
 
@@ -105,7 +105,7 @@ class LuongLocationConfig(AttentionConfig):
     reads_source: ClassVar[bool] = False
 
     name: str = "luong_location"
-    max_source_length: int = number(257, 2)
+    max_source_length: int = number(257, 2, LONGEST)
 
     @property
     def longest(self) -> int | None:
@@ -138,9 +138,9 @@ class CosineAttentionConfig(AttentionConfig):
 @dataclass(frozen=True)
 class MultiHeadConfig(AttentionConfig):
     name: str = "multi_head"
-    num_heads: int = number(4, 1)
+    num_heads: int = number(4, 1, MOST_HEADS)
     head_score: Literal["dot", "scaled_dot", "general", "additive"] = "scaled_dot"
-    key_size: int | Auto = number("auto", 1)
+    key_size: int | Auto = number("auto", 1, LARGEST_SIZE)
     activation: Activation = "tanh"
 
     def faults(self, query_size: int) -> list[str]:

@@ -10,10 +10,24 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Place = Literal["before_rnn", "after_rnn", "none"]
 Positions = Literal["sinusoidal", "learned"]
 
+# Beyond what anyone trains, and within what can be refused before anything is allocated: a config may be a stranger's.
+LARGEST_SIZE = 65_536  # units of a layer
+MOST_LAYERS = 256
+MOST_HEADS = 256
+LONGEST = 1_000_000  # pieces of a sentence
+
 
 def number(default: Any, low: float | None = None, high: float | None = None) -> Any:
     """A field whose numbers lie between `low` and `high`, both included."""
     return field(default=default, metadata={"low": low, "high": high})
+
+
+def numbers(default: Any, low: float | None, high: float | None, most: int, least: int = 0) -> Any:
+    """A field that may be a list of `least` to `most` numbers, each between `low` and `high`, all included."""
+    metadata = {"low": low, "high": high, "items": (least, most)}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def resolve(asked: int | Auto, default: int) -> int:

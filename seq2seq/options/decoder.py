@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from seq2seq.options.base import Auto, Place, number, residual_faults, resolve
+from seq2seq.options.base import LARGEST_SIZE, MOST_LAYERS, Auto, Place, number, residual_faults, resolve
 from seq2seq.options.transformer import TransformerOptions
 from seq2seq.schema import component
 
@@ -60,9 +60,9 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class RecurrentDecoderConfig(DecoderConfig):
-    hidden_size: int | Auto = number("auto", 1)
+    hidden_size: int | Auto = number("auto", 1, LARGEST_SIZE)
     readout: Literal["tanh", "maxout"] = "tanh"
-    readout_size: int | Auto = number("auto", 1)
+    readout_size: int | Auto = number("auto", 1, LARGEST_SIZE)
     bridge: Literal["tanh", "copy"] = "tanh"
     layer_norm: bool = False
     locked_dropout: bool = False
@@ -89,7 +89,7 @@ class StackedDecoderConfig(RecurrentDecoderConfig):
 
     needs_attention: ClassVar[bool] = False
 
-    num_layers: int = number(1, 1)
+    num_layers: int = number(1, 1, MOST_LAYERS)
     residual: bool = False
     input_feeding: bool = False
     attend: Place | Auto = "auto"
@@ -138,7 +138,7 @@ class ConditionalGRUDecoderConfig(RecurrentDecoderConfig):
 class GNMTDecoderConfig(RecurrentDecoderConfig):
     name: str = "gnmt"
     cell: Literal["lstm", "gru"] = "lstm"
-    num_layers: int = number(2, 2)
+    num_layers: int = number(2, 2, MOST_LAYERS)
     residual: bool = True
 
 

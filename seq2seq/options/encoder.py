@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from seq2seq.options.base import Auto, Positions, number, residual_faults, resolve
+from seq2seq.options.base import LARGEST_SIZE, LONGEST, MOST_LAYERS, Auto, Positions, number, residual_faults, resolve
 from seq2seq.options.transformer import TransformerOptions
 from seq2seq.schema import component
 
@@ -41,8 +41,8 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class RecurrentEncoderConfig(EncoderConfig):
-    hidden_size: int | Auto = number("auto", 1)
-    num_layers: int = number(1, 1)
+    hidden_size: int | Auto = number("auto", 1, LARGEST_SIZE)
+    num_layers: int = number(1, 1, MOST_LAYERS)
     bidirectional: bool = True
     layer_norm: bool = False
     residual: bool = False
@@ -93,11 +93,11 @@ class MeanEncoderConfig(EncoderConfig):
 class CNNEncoderConfig(EncoderConfig):
     name: str = "cnn"
     dropout: float = number(0.2, 0.0, 0.95)
-    hidden_size: int | Auto = number("auto", 1)
-    num_layers: int = number(4, 1)
-    kernel_size: int = number(3, 1)
+    hidden_size: int | Auto = number("auto", 1, LARGEST_SIZE)
+    num_layers: int = number(4, 1, MOST_LAYERS)
+    kernel_size: int = number(3, 1, 1001)
     positions: Positions = "learned"
-    max_length: int = number(1024, 2)
+    max_length: int = number(1024, 2, LONGEST)
 
     def output_size(self, embedding_size: int) -> int:
         return embedding_size

@@ -14,5 +14,5 @@ class RuntimeConfig:
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "auto"
-    threads: int | Auto = number("auto", 1)
+    threads: int | Auto = number("auto", 1, 1024)
     deterministic: bool = False

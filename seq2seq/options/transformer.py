@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from seq2seq.options.base import Auto, number, resolve
+from seq2seq.options.base import LARGEST_SIZE, LONGEST, MOST_HEADS, MOST_LAYERS, Auto, number, resolve
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,13 @@ class TransformerOptions:
     """Options that go before those of every encoder or decoder."""
 
     dropout: float = number(0.1, 0.0, 0.95)
-    hidden_size: int | Auto = number("auto", 1)
-    num_layers: int = number(3, 1)
-    num_heads: int = number(4, 1)
-    feedforward_size: int | Auto = number("auto", 1)
+    hidden_size: int | Auto = number("auto", 1, LARGEST_SIZE)
+    num_layers: int = number(3, 1, MOST_LAYERS)
+    num_heads: int = number(4, 1, MOST_HEADS)
+    feedforward_size: int | Auto = number("auto", 1, LARGEST_SIZE)
     norm: Literal["pre", "post"] = "pre"
     positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
-    max_length: int = number(1024, 2)
+    max_length: int = number(1024, 2, LONGEST)
 
     def width(self, embedding_size: int) -> int:
         """d_model, the size of every layer."""

@@ -190,6 +190,11 @@ REFUSED: list[tuple[str, str, list[str]]] = [
         SHORT.format("decoder.max_length", 2, 256, "decoder.max_length", 257, 1),
         ["decoder.max_length=257", "data.max_length=1"],
     ),
+    (
+        "attention=multi_head attention.num_heads=64 decoder=transformer decoder.num_layers=65",
+        "attention.num_heads=64 in each of decoder.num_layers=65 are more than 4096; set decoder.num_layers=64",
+        ["decoder.num_layers=64"],
+    ),
     ("trainer.batch_tokens=4000", BATCHES, ["the other to null -> trainer.batch_sentences=null"]),
     ("trainer.batch_sentences=null", BATCHES, ["exactly one of trainer.batch_tokens -> trainer.batch_tokens=4000"]),
     (
@@ -275,6 +280,12 @@ def test_neighbours_of_the_refused_are_accepted(words: str) -> None:
     config(words)
 
 
+def test_embeddings_have_an_upper_bound() -> None:
+    [message] = faults("embedding_size=65537 encoder=mean decoder.hidden_size=4")
+    assert message == "embedding_size=65537 is not allowed: it must be from 1 to 65536"
+    config("embedding_size=65536 encoder=mean decoder.hidden_size=4")
+
+
 def test_all_refusals_come_together() -> None:
     found = faults("attention=none decoder.attend=before_rnn encoder.residual=true search.n_best=9")
     assert found == [
@@ -310,18 +321,38 @@ def test_the_whole_family_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "a/b", "", ".", "..", "x" * 300, "a\0b", "train", "valid"], ids=lambda name: repr(name)[:12]
+    "name",
+    [
+        "../up",
+        "a/b",
+        "a\\b",
+        "",
+        ".",
+        "..",
+        ".x",
+        " x",
+        "-x",
+        "x" * 101,
+        "名" * 67,
+        "a\nb",
+        "a\u202eb",
+        "train",
+        "valid",
+    ],
+    ids=lambda name: repr(name)[:12],
 )
 def test_names_of_test_sets_are_names_of_files(name: str) -> None:
     """They name translations/NAME.hypothesis, so a slash would lead elsewhere."""
     with pytest.raises(ConfigError) as caught:
         Config.from_dict({"data": {"test": {name: "PREFIX"}}})
+    shown = repr(name) if len(name) < 99 else f"'{name[:47]}...{name[:48]}'"
     assert str(caught.value) == (
-        f"data.test: {name!r} can't be a test set's name, which names its files in translations/: use letters, digits, "
-        "'_', '-', '+', '.' and spaces, and neither train nor valid"
+        f"data.test: {shown} can't be a test set's name, which names its files in translations/: use letters, digits, "
+        "'_', '-', '+', '.' and spaces (100 characters and 200 bytes at most, the first a letter, a digit or '_'), and "
+        "neither train nor valid"
     )
 
 
 def test_other_names_of_test_sets_are_fine() -> None:
-    names = {"flickr 2016", "a-b_c.d+e", "ü", "x" * 100}
+    names = {"flickr 2016", "a-b_c.d+e", "ü", "_x", "x" * 100, "测试集", "परीक्षण", "名" * 66}
     assert Config.from_dict({"data": {"test": dict.fromkeys(names, "PREFIX")}}).data.tests().keys() == names

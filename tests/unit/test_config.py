@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.cli import compose
-from seq2seq.config import Config
+from seq2seq.config import FORMAT_VERSION, Config
 from seq2seq.errors import ConfigError
 from seq2seq.options import SearchConfig
 from seq2seq.resources import shipped
@@ -68,20 +68,20 @@ def test_all_faults_come_at_once_each_on_its_line() -> None:
     [
         ("seed", -1, "at least 0"),
         ("seed", 1.5, "a whole number"),
-        ("embedding_size", 0, "at least 1"),
+        ("embedding_size", 0, "from 1 to 65536"),
         ("device", "gpu", "one of auto, cpu, cuda, mps"),
-        ("threads", 0, "at least 1"),
+        ("threads", 0, "from 1 to 1024"),
         ("tie_embeddings", True, "one of auto, none, output, all"),
         ("run", 5, "text or null"),
         ("data.train", {"a": "b"}, "text or a list or null"),
         ("data.test", ["a"], "text or a mapping or null"),
-        ("data.valid_split", -1, "at least 0"),
+        ("data.valid_split", -1, "from 0 to 1000000"),
         ("tokenizer.vocab_size", "big", "a whole number or auto"),
         ("tokenizer.character_coverage", float("nan"), "from 0.9 to 1.0"),
         ("trainer.label_smoothing", float("nan"), "from 0.0 to 0.95"),
-        ("trainer.max_minutes", -1, "at least 0.0"),
+        ("trainer.max_minutes", -1, "from 0.0 to 1000000000"),
         ("trainer.best", "ter", "one of loss, perplexity, bleu"),
-        ("search.beam_size", 0, "at least 1"),
+        ("search.beam_size", 0, "from 1 to 1000"),
         ("search.top_p", 1.5, "from 0.001 to 1.0"),
         ("search.length_penalty", "wu", "one of none, average, gnmt"),
         ("metric.tokenize", "13b", "one of 13a, none, intl, char, zh, ja-mecab, ko-mecab"),
@@ -169,7 +169,7 @@ def test_every_component_survives_json(group: str, name: str) -> None:
     config = Config.from_dict({group: name, **PARTNERS.get((group, name), {})})
     assert getattr(config, group).name == name
     plain = config.to_dict()
-    assert plain["format_version"] == 1
+    assert plain["format_version"] == FORMAT_VERSION
     assert Config.from_dict(plain) == config
     assert Config.from_dict(json.loads(json.dumps(plain))) == config
 

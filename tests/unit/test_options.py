@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hydra.core.config_store import ConfigStore
@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from seq2seq.cli import compose
 from seq2seq.config import Config
 from seq2seq.errors import ConfigError
-from seq2seq.options import AttentionConfig
+from seq2seq.options import AttentionConfig, SearchConfig
 from seq2seq.options.attention import LuongGeneralConfig, NoAttentionConfig
 from seq2seq.options.base import resolve
 from seq2seq.options.training import interval
@@ -111,25 +111,25 @@ def test_each_fault_says_what_to_set_and_that_mends_it(plain: dict[str, Any], me
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("encoder.lstm.hidden_size", 0, "at least 1"),
+        ("encoder.lstm.hidden_size", 0, "from 1 to 65536"),
         ("encoder.lstm.recurrent_dropout", 1.0, "from 0.0 to 0.95"),
         ("encoder.cnn.positions", "rotary", "one of sinusoidal, learned"),
-        ("encoder.transformer.max_length", 1, "at least 2"),
+        ("encoder.transformer.max_length", 1, "from 2 to 1000000"),
         ("attention.bahdanau.activation", "gelu", "one of tanh, sigmoid, relu"),
         ("attention.bahdanau.attend", "none", "one of before_rnn, after_rnn"),
         ("attention.none.attend", "after_rnn", "none"),
         ("attention.luong_dot.window", "local", "one of none, local_m, local_p"),
-        ("attention.luong_dot.window_size", 0, "at least 1"),
+        ("attention.luong_dot.window_size", 0, "from 1 to 1000000"),
         ("attention.luong_dot.normalizer", "entmax", "one of softmax, sparsemax, entmax15"),
         ("attention.luong_dot.coverage", True, "one of none, linguistic, neural"),
-        ("attention.luong_dot.coverage_loss", -1, "at least 0.0"),
+        ("attention.luong_dot.coverage_loss", -1, "from 0.0 to 1000.0"),
         ("attention.luong_dot.prior", "middle", "one of none, beginning, end, diagonal, band"),
         ("attention.luong_dot.prior_slope", "steep", "a number or auto"),
         ("attention.luong_dot.prior_weights", [1, "a"], "a list of numbers or null"),
-        ("attention.luong_dot.temperature", 0, "at least 0.01"),
-        ("attention.luong_location.max_source_length", 1, "at least 2"),
+        ("attention.luong_dot.temperature", 0, "from 0.01 to 1000.0"),
+        ("attention.luong_location.max_source_length", 1, "from 2 to 1000000"),
         ("attention.multi_head.head_score", "cosine", "one of dot, scaled_dot, general, additive"),
-        ("decoder.gnmt.num_layers", 1, "at least 2"),
+        ("decoder.gnmt.num_layers", 1, "from 2 to 256"),
         ("decoder.gnmt.cell", "rnn", "one of lstm, gru"),
         ("decoder.lstm.attend", "during_rnn", "one of before_rnn, after_rnn, none or auto"),
         ("decoder.lstm.source_vector", "never", "one of initial, every_step"),
@@ -141,6 +141,53 @@ def test_types_and_ranges(key: str, value: Any, allowed: str) -> None:
     shown = "true" if value is True else value
     message = f"{group}.{option}={shown} is not allowed: it must be {allowed}"
     assert faults({group: {"name": name, option: value}}) == [message]
+
+
+def numeric(options: type[Any]) -> list[Any]:
+    """The fields that take a number or a list of numbers."""
+    hints = get_type_hints(options)
+    numbers = (int, float, list[float])
+    return [field for field in fields(options) if {*get_args(hints[field.name]), hints[field.name]} & {*numbers}]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SearchConfig,
+        *(options for group in ("encoder", "attention", "decoder") for options in COMPONENTS[group].values()),
+    ],
+    ids=lambda options: options.__name__,
+)
+def test_what_a_model_is_built_from_has_an_upper_bound(options: type[Any]) -> None:
+    """A config may be a stranger's. The search's seed is hashed, so that any number will do."""
+    unbounded = {field.name for field in numeric(options) if field.metadata.get("high") is None}
+    assert unbounded == ({"seed"} if options is SearchConfig else set())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("encoder.lstm.hidden_size", 10**12, "from 1 to 65536"),
+        ("encoder.gru.num_layers", 10**9, "from 1 to 256"),
+        ("encoder.cnn.kernel_size", 10**6 + 1, "from 1 to 1001"),
+        ("encoder.cnn.max_length", 10**10, "from 2 to 1000000"),
+        ("encoder.transformer.num_heads", 512, "from 1 to 256"),
+        ("encoder.transformer.feedforward_size", 65537, "from 1 to 65536"),
+        ("attention.bahdanau.key_size", 10**12, "from 1 to 65536"),
+        ("attention.luong_dot.window_size", 10**7, "from 1 to 1000000"),
+        ("attention.luong_dot.prior_weights", [1.0] * 1001, "a list of numbers, at most 1000 of them"),
+        ("attention.luong_dot.prior_weights", [1e300], "from -1000000.0 to 1000000.0"),
+        ("attention.luong_location.max_source_length", 10**10, "from 2 to 1000000"),
+        ("decoder.gnmt.num_layers", 257, "from 2 to 256"),
+        ("decoder.gru.readout_size", 10**12, "from 1 to 65536"),
+    ],
+)
+def test_upper_bounds(key: str, value: Any, allowed: str) -> None:
+    group, name, option = key.split(".")
+    [message] = faults({group: {"name": name, option: value}})
+    assert message.startswith(f"{group}.{option}={str(value)[:5]}")
+    assert message.endswith(f" is not allowed: it must be {allowed}")
+    assert len(message) < 200
 
 
 def test_heads_share_out_keys_and_values() -> None:

@@ -69,6 +69,11 @@ def test_instances_pass() -> None:
     assert parse(Outer, outer, Faults()) is outer
 
 
+def test_instances_are_checked_as_mappings_are() -> None:
+    assert faults_of({"inner": Inner(0)}) == ["inner.size=0 is not allowed: it must be at least 1"]
+    assert faults_of(Outer(inner=Inner(rate=2.0))) == ["inner.rate=2.0 is not allowed: it must be from 0.0 to 1.0"]
+
+
 @pytest.mark.parametrize(
     ("plain", "message"),
     [
@@ -108,6 +113,93 @@ def test_all_faults_are_found_in_one_pass() -> None:
         "inner.rate=x is not allowed: it must be a number",
         "unknown option inner.sise: did you mean inner.size?",
     ]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    two: list[float] = field(default_factory=list, metadata={"low": 0.0, "high": 1.0, "items": (2, 2)})
+    few: list[int] = field(default_factory=list, metadata={"low": None, "high": None, "items": (0, 3)})
+    many: list[str] = field(default_factory=list)
+    named: dict[str, str] = field(default_factory=dict)
+    size: int = field(default=1, metadata={"low": 1, "high": None})
+    whole: int = 0
+    free: float = 0.0
+    least: float = field(default=0.0, metadata={"low": None, "high": 5.0})
+    word: str = ""
+    mode: Literal["a", "b"] = "a"
+
+
+TEXT = "text of at most 4096 characters, none of them NUL"
+LARGEST = 2**63 - 1
+DEEP: Any = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"two": [0.1]}, "two=[0.1] is not allowed: it must be a list of numbers, 2 of them"),
+        ({"two": [0] * 10**5}, "two=[0, 0, 0, 0, 0, 0, ...] is not allowed: it must be a list of numbers, 2 of them"),
+        ({"two": [0, 2]}, "two=[0, 2] is not allowed: it must be from 0.0 to 1.0"),
+        ({"few": [1, 2, 3, 4]}, "few=[1, 2, 3, 4] is not allowed: it must be a list of numbers, at most 3 of them"),
+        (
+            {"many": ["x"] * 10_001},
+            "many=['x', 'x', 'x', 'x', 'x', 'x', ...] is not allowed: it must be a list, at most 10000 of them",
+        ),
+        ({"many": ["x", "a\0"]}, f"many=['x', 'a\\x00'] is not allowed: it must be {TEXT}"),
+        ({"named": {"a\0": "x"}}, f"named={{'a\\x00': 'x'}} is not allowed: it must be {TEXT}"),
+        ({"word": "a\0b"}, f"word=a\\x00b is not allowed: it must be {TEXT}"),
+        ({"word": "x" * 4097}, f"word={'x' * 97}... is not allowed: it must be {TEXT}"),
+        ({"size": LARGEST + 1}, f"size={LARGEST + 1} is not allowed: it must be from 1 to {LARGEST}"),
+        ({"whole": -LARGEST - 1}, f"whole=-{LARGEST + 1} is not allowed: it must be from -{LARGEST} to {LARGEST}"),
+        ({"size": 10**5000}, f"size=a number of about 5,000 digits is not allowed: it must be from 1 to {LARGEST}"),
+        (
+            {"free": 10**400},
+            f"free=a number of about 400 digits is not allowed: it must be from -{LARGEST} to {LARGEST}",
+        ),
+        ({"least": math.inf}, "least=inf is not allowed: it must be at most 5.0"),
+        ({"least": 6}, "least=6 is not allowed: it must be at most 5.0"),
+        ({"mode": DEEP}, "mode=[[[[[...]]]]] is not allowed: it must be one of a, b"),
+        ({"mode": b"x" * 10**6}, f"mode=b'{'x' * 46}...{'x' * 48}' is not allowed: it must be one of a, b"),
+        (DEEP, "the config must be a mapping of options, not [[[[[...]]]]]"),
+    ],
+    ids=lambda value: repr(value)[:40] if value is not DEEP and not isinstance(value, dict) else "",
+)
+def test_what_is_beyond_a_bound_is_refused_in_few_words(plain: object, message: str) -> None:
+    faults = Faults()
+    assert parse(Bounded, plain, faults) is None
+    assert faults == [message]
+
+
+def test_bounds_are_allowed_themselves() -> None:
+    plain = {
+        "two": [0, 1],
+        "few": [1] * 3,
+        "many": ["x" * 4096] * 10_000,
+        "size": LARGEST,
+        "whole": -LARGEST,
+        "least": 5,
+    }
+    faults = Faults()
+    assert parse(Bounded, plain, faults) == Bounded(**plain)
+    assert faults == []
+
+
+def test_many_faults_are_counted_and_a_long_word_is_compared_by_its_beginning() -> None:
+    faults = Faults()
+    assert parse(Inner, {f"option{i}" * 10_000: 0 for i in range(500)} | {"size": 0}, faults) is None
+    assert len(faults) == 21
+    assert faults[-1] == "and 481 more like these"
+    assert faults[0] == f"unknown option {'option0' * 13}option...; allowed are size, rate"
+    assert faults_of({"a" * 10**7: 1})[0].startswith(f"unknown option {'a' * 97}...; allowed are")
+
+
+def test_what_a_terminal_would_obey_is_spelled_out() -> None:
+    assert faults_of({"mode": "\x1b[31m\n\u202e"}) == [
+        r"mode=\x1b[31m\n\u202e is not allowed: it must be one of auto, fast"
+    ]
+    assert faults_of({"\x07": 1})[0].startswith(r"unknown option \x07; allowed are")
 
 
 def test_only_mappings_are_configs() -> None:
@@ -155,7 +247,8 @@ def test_components_are_chosen_by_name(shape: type[Any]) -> None:
         ("rond", "unknown shape=rond: did you mean round?"),
         ("square", "unknown shape=square; allowed are round"),
         ({"radius": 1}, "shape must be a name or a mapping with a name, not {'radius': 1}"),
-        (None, "shape must be a name or a mapping with a name, not None"),
+        (None, "shape must be a name or a mapping with a name, not null"),
+        (Inner(), "shape must be a name or a mapping with a name, not Inner(size=1, rate=0.5)"),
         ({"name": ["round"]}, "unknown shape=['round']: did you mean round?"),
         ({"name": "round", "raduis": 1}, "unknown option shape.raduis: did you mean shape.radius?"),
     ],
