@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from seq2seq.errors import CheckpointError as CheckpointError
     from seq2seq.errors import ConfigError as ConfigError
     from seq2seq.errors import DataError as DataError
+    from seq2seq.errors import Interrupted as Interrupted
     from seq2seq.errors import Seq2SeqError as Seq2SeqError
+    from seq2seq.errors import TrainingError as TrainingError
     from seq2seq.evaluation.translation import Translation as Translation
     from seq2seq.evaluation.translator import Translator as Translator
     from seq2seq.models.build import register as register
     from seq2seq.models.scores import Score as Score
     from seq2seq.options import AttentionConfig as AttentionConfig
+    from seq2seq.training.plan import plan as plan
     from seq2seq.training.train import Run as Run
     from seq2seq.training.train import train as train
 
@@ -34,11 +37,14 @@ _HOMES = {
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
+    "Interrupted": "errors",
     "Seq2SeqError": "errors",
+    "TrainingError": "errors",
     "Translation": "evaluation.translation",
     "Translator": "evaluation.translator",
     "register": "models.build",
     "Score": "models.scores",
+    "plan": "training.plan",
     "Run": "training.train",
     "train": "training.train",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -24,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.arguments import prepare
 from seq2seq.config import Config, load_plugins
-from seq2seq.errors import ConfigError, Seq2SeqError
+from seq2seq.errors import ConfigError, Interrupted, Seq2SeqError
 from seq2seq.progress import log_to_terminal
 from seq2seq.resources import shipped
 from seq2seq.schema import COMPONENTS, did_you_mean
@@ -81,9 +82,14 @@ def compose(overrides: Iterable[str] = (), command: str = "train") -> Config:
 
 
 def _train(plain: dict[str, Any]) -> str:
+    from seq2seq.training.plan import plan
     from seq2seq.training.train import train
 
-    run = train(Config.from_dict(plain))
+    config = _gone_on_with(Config.from_dict(plain))
+    if config.dry_run:
+        sys.stdout.write(plan(config))
+        return ""
+    run = train(config)
     scores = run.results["test"] or {"valid": run.results["valid"]}
     return f"{run.folder}: " + ", ".join(f"{name} BLEU {score['bleu']:.2f}" for name, score in scores.items())
 
@@ -114,6 +120,24 @@ def _compare(plain: dict[str, Any]) -> str:
 
     sys.stdout.write(show(compare(CompareConfig.from_dict(plain), lambda line: compose(shlex.split(line)))))
     return ""
+
+
+def _gone_on_with(config: Config) -> Config:
+    """Where `resume=auto` finds a run and the command line names no component, the run's own config with its changes.
+
+    So `run=FOLDER resume=auto` is enough, and so is the command line that began the run.
+    """
+    from seq2seq.runs import RunFolder
+    from seq2seq.training.resume import amended
+
+    if config.resume == "never" or config.run is None or not RunFolder(Path(config.run)).exists:
+        return config
+    # data=files comes with data.train=PREFIX and the like, which alone choose no component
+    words = [word for word in HydraConfig.get().overrides.task if "=" in word and word != "data=files"]
+    keys = [override.key_or_group for override in OverridesParser.create().parse_overrides(words)]
+    if set(keys) & set(_groups("train")):
+        return config
+    return amended(RunFolder.open(Path(config.run)).read_config(), config, [*keys, "run"])
 
 
 def _main(command: str, job: Callable[[dict[str, Any]], str]) -> None:
@@ -149,9 +173,11 @@ def _main(command: str, job: Callable[[dict[str, Any]], str]) -> None:
         _fail(_reworded(error))
     except Seq2SeqError as error:
         _fail(sweep.summary() or str(error))
+    except Interrupted as error:  # training has said so, and how to go on
+        sys.exit(128 + error.signal)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # the reader of our output has gone: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

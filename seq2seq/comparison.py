@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seq2seq.config import Config, checked
-from seq2seq.data.corpus import read_lines
+from seq2seq.data.lines import read_lines
 from seq2seq.errors import ConfigError, Seq2SeqError
 from seq2seq.evaluation.metrics import bleu_by_length
-from seq2seq.runs import RunFolder, write_atomically
+from seq2seq.files import write_atomically
+from seq2seq.runs import RunFolder
 from seq2seq.schema import did_you_mean
 from seq2seq.training.train import train
 
@@ -63,8 +63,8 @@ class CompareConfig:
 def compare(options: CompareConfig, compose: Callable[[str], Config]) -> dict[str, Any]:
     """Trains the rows that aren't there yet, and writes table.md and table.json; `compose` makes options a config.
 
-    A row that fails lets the others run. One that was cut short begins again; one that was trained with other options
-    is never mixed in.
+    A row that fails lets the others run. One that was cut short is gone on with; one that was trained with other
+    options is never mixed in.
 
     Raises:
         ConfigError: a row's options or folder, before anything is trained.
@@ -120,10 +120,8 @@ class Row:
         return next(_changes(stored, self.config.to_dict()), None) is None
 
     def train(self) -> None:
-        if self.path.exists():
-            LOGGER.info("%s was cut short; it begins again", self.path)
-            shutil.rmtree(self.path)
-        train(self.config)
+        """From where a training of it was cut short, if one was."""
+        train(self.config.replace(resume="auto"))
 
     def results(self, options: CompareConfig) -> dict[str, Any]:
         """What the table says of it, on its first test set."""

@@ -15,3 +15,15 @@ class DataError(Seq2SeqError):
 
 class CheckpointError(Seq2SeqError):
     """A run folder, checkpoint or tokenizer that is missing, damaged, or doesn't fit its config."""
+
+
+class TrainingError(Seq2SeqError):
+    """A training that can't go on: no finite gradients any more, or no memory for a single sentence."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the process to stop, and it has saved what there was; `signal` is the signal's number."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal

@@ -51,7 +51,8 @@ class Runtime:
             precision = _fastest(device) if training else "fp32"
         if precision == "fp16" and device.type != "cuda":
             raise ConfigError(f"precision=fp16 needs a GPU, but device={device.type}; use precision=bf16 or fp32")
-        torch.use_deterministic_algorithms(options.deterministic)
+        if torch.are_deterministic_algorithms_enabled() != options.deterministic:  # the call imports torch's compiler
+            torch.use_deterministic_algorithms(options.deterministic)
         if options.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         if device.type == "cpu":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from seq2seq.config import Config
+from seq2seq.options import TrainerConfig
 
 
 def build_optimizer(options: Any, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -33,16 +33,33 @@ OPTIMIZERS: dict[str, Callable[[Any, list[nn.Parameter]], torch.optim.Optimizer]
 }
 
 
+def load_numbers(optimizer: torch.optim.Optimizer, numbers: Mapping[int, Mapping[str, Any]]) -> None:
+    """Puts an earlier training's numbers in, by parameter; rates stay those of the config and the schedule.
+
+    Raises:
+        ValueError: of another size than their parameter. The fused kernels don't look, and would write beyond them.
+    """
+    fused = any(group.get("fused") for group in optimizer.param_groups)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for place, kept in numbers.items():
+        if not 0 <= place < len(parameters):
+            raise ValueError(f"the optimizer has no parameter {place}")
+        for name, number in kept.items():
+            shape = torch.Size() if name == "step" else parameters[place].shape
+            if fused and (not isinstance(number, Tensor) or number.shape != shape):
+                raise ValueError(f"{name} of the optimizer's parameter {place} is not a tensor of shape {tuple(shape)}")
+    optimizer.load_state_dict({"state": dict(numbers), "param_groups": optimizer.state_dict()["param_groups"]})
+
+
 class Schedule:
     """The learning rate of each update: the optimizer's, times a warm-up, times the decay of `scheduler=NAME`."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, options: Any, horizon: int | None) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, options: Any) -> None:
         self.optimizer, self.options = optimizer, options
         self.peak = float(optimizer.param_groups[0]["lr"])
-        self.horizon = horizon
         self.plateau = 1.0  # what validations have made of the rate
         self.waited = 0  # validations since the last better one
-        self.best = math.inf
+        self.best: float | None = None
 
     @property
     def learning_rate(self) -> float:
@@ -58,7 +75,7 @@ class Schedule:
 
     def validated(self, loss_like: float) -> None:
         """Tells the schedule a validation's result, lower being better; only `plateau` listens."""
-        if loss_like < self.best:
+        if loss_like < (math.inf if self.best is None else self.best):
             self.best, self.waited = loss_like, 0
             return
         self.waited += 1
@@ -66,15 +83,17 @@ class Schedule:
             self.plateau = max(self.plateau * self.options.factor, self.options.min_learning_rate / self.peak)
             self.waited = 0
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
         return {"plateau": self.plateau, "waited": self.waited, "best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.plateau, self.waited, self.best = state["plateau"], state["waited"], state["best"]
 
 
 def _cosine(schedule: Schedule, update: int) -> float:
-    """Half a cosine from 1 at the end of the warm-up to `final_ratio` at the horizon."""
-    options, horizon = schedule.options, schedule.horizon
-    assert horizon is not None
-    share = min(1.0, max(0, update - options.warmup_updates) / max(1, horizon - options.warmup_updates))
+    """Half a cosine from 1 at the end of the warm-up to `final_ratio` at `decay_updates`."""
+    options = schedule.options
+    share = min(1.0, max(0, update - options.warmup_updates) / max(1, options.decay_updates - options.warmup_updates))
     return float(options.final_ratio + (1 - options.final_ratio) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
@@ -92,15 +111,10 @@ DECAYS: dict[str, Callable[[Schedule, int], float]] = {
 }
 
 
-def horizon(config: Config, updates_per_epoch: int) -> int | None:
-    """The update at which a cosine ends: `scheduler.decay_updates`, or under `auto` the end of the training."""
-    decay = getattr(config.scheduler, "decay_updates", None)
-    if isinstance(decay, int):
-        return decay
-    limits = [config.trainer.max_updates]
-    if config.trainer.max_epochs is not None:
-        limits.append(config.trainer.max_epochs * updates_per_epoch)
-    return min((limit for limit in limits if limit is not None), default=None)
+def last_update(trainer: TrainerConfig, updates_per_epoch: int) -> int | None:
+    """The update at which update and epoch limits end the training, if there is such a limit."""
+    by_epochs = None if trainer.max_epochs is None else trainer.max_epochs * updates_per_epoch
+    return min((limit for limit in (trainer.max_updates, by_epochs) if limit is not None), default=None)
 
 
 def _fusable(parameters: list[nn.Parameter]) -> bool:

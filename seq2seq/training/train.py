@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.config import Config
-from seq2seq.data.corpus import ParallelText
-from seq2seq.data.prepare import Corpora, Texts, encode_texts, read_texts
-from seq2seq.errors import CheckpointError
+from seq2seq.data.text import ParallelText
+from seq2seq.errors import CheckpointError, ConfigError, Interrupted
 from seq2seq.evaluation.metrics import score_texts
-from seq2seq.evaluation.translator import Translator, model_for
-from seq2seq.models.seq2seq import Seq2Seq
-from seq2seq.options import RuntimeConfig
+from seq2seq.evaluation.translator import Translator
+from seq2seq.models.weights import digest, parameters
 from seq2seq.progress import LogFile
-from seq2seq.runs import RunFolder, digest
-from seq2seq.runtime import Runtime, seed_everything, versions
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.runs import RunFolder
+from seq2seq.runtime import versions
+from seq2seq.training.interruption import Interruption
+from seq2seq.training.ready import Earlier, Ready
 from seq2seq.training.trainer import Trainer
-from seq2seq.training.validation import Validator
 
 LOGGER = logging.getLogger("seq2seq")
 
@@ -40,33 +38,32 @@ class Run:
 def train(config: Config) -> Run:
     """Trains, keeps the best checkpoint, and scores it on the test sets.
 
-    Everything that can be wrong with the input is found before training begins.
+    With `resume=auto`, from where the run's folder is; on a CPU the end is then the same, bit for bit, as that of a
+    training that was never interrupted. Everything that can be wrong with the input is found before training begins.
 
     Raises:
-        ConfigError, DataError, CheckpointError: see their docstrings; the message says what to do.
+        ConfigError, DataError, CheckpointError, TrainingError: see their docstrings; the message says what to do.
+        Interrupted: SIGINT or SIGTERM came; all is saved.
     """
-    with LogFile() as log:
-        runtime = Runtime.resolve(config, training=True)
-        path = Path(config.run) if config.run else default_folder(config)
-        RunFolder.refuse_existing(path)
-        texts = read_texts(config)
-        corpora = encode_texts(config, texts)
-        config = config.replace(attention=config.attention.fitted(corpora.report["source_per_target"]))
-        seed_everything(config.seed)
-        model = model_for(config, corpora.tokenizers)
-        if config.init is not None:
-            _start_from(model, RunFolder.open(Path(config.init)), corpora.tokenizers)
-        model.to(runtime.device)
+    if config.dry_run:
+        raise ConfigError("dry_run=true trains nothing; from Python, seq2seq.plan(config) gives its text")
+    folder = RunFolder(Path(config.run) if config.run else default_folder(config))
+    try:
+        with LogFile() as log, folder.lock, Interruption() as interruption:
+            try:
+                return _train(folder, config, log, interruption)
+            except Interrupted as error:
+                raise _reported(folder, error) from None
+    except OSError as error:
+        raise CheckpointError(
+            f"run={folder.path} can't be written: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}; its last whole checkpoint stays. Mend it, then go on "
+            f"with: {resume_command(folder.path)}"
+        ) from error
 
-        resolved = config.replace(
-            run=str(path), device=runtime.device.type, precision=runtime.precision, threads=runtime.threads
-        )
-        folder = RunFolder.create(path, resolved)
-        log.write_to(folder.log)
-        corpora.tokenizers.save(folder.tokenizer)
-        folder.write_json("data.json", corpora.report)
-        LOGGER.info("model: %s parameters; run folder: %s", f"{parameters(model):,}", path)
-        return _train(resolved, texts, corpora, model, folder, runtime)
+
+def resume_command(path: Path) -> str:
+    return f"seq2seq-train {shlex.quote(f'run={path}')} resume=auto"
 
 
 def default_folder(config: Config) -> Path:
@@ -79,51 +76,76 @@ def default_folder(config: Config) -> Path:
     return path
 
 
-def parameters(model: Seq2Seq) -> int:
-    """Parameters of the model, tied ones counted once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def _train(folder: RunFolder, config: Config, log: LogFile, interruption: Interruption) -> Run:
+    """A training's way: look for an earlier one, get everything ready, train, test."""
+    with interruption.anywhere():
+        earlier = Earlier.find(folder, config)
+        if earlier is not None and earlier.finished:
+            LOGGER.info("%s is finished already; a higher limit, such as trainer.max_epochs, goes on", folder.path)
+            return Run(folder.path, folder.read_json("results.json"))
+        ready = Ready.make(config if earlier is None else earlier.config, folder, earlier)
+    if earlier is None:
+        folder.create(ready.config)
+        ready.corpora.tokenizers.save(folder.tokenizer)
+        folder.write_json("data.json", ready.corpora.report)
+    else:
+        folder.write_config(ready.config)
+    log.write_to(folder.log)
+    LOGGER.info("model: %s parameters; run folder: %s", f"{parameters(ready.model):,}", folder.path)
+    translator = ready.translator()
+    trainer = ready.trainer(translator, folder)
+    changes = {} if earlier is None else earlier.resume(trainer)
+    folder.note_session(
+        update=trainer.counters.update, changes=changes, versions=versions(), device=ready.runtime.describe()
+    )
+    reason = trainer.run(interruption)
+    with interruption.anywhere():
+        return _results(ready, trainer, translator, folder, reason)
 
 
-def _train(config: Config, texts: Texts, corpora: Corpora, model: Seq2Seq, folder: RunFolder, runtime: Runtime) -> Run:
-    """Training, the best weights again, the test sets, results.json."""
-    translation = Runtime.resolve(
-        RuntimeConfig(config.device, "fp32", config.threads, config.deterministic), training=False
-    )
-    translator = Translator(model, corpora.tokenizers, corpora.limit, config.search, translation)
-    validator = Validator(
-        texts.valid, corpora.valid, translator, runtime, config.metric, config.trainer.translate_batch
-    )
-    trainer = Trainer(config, model, corpora, validator, folder, runtime)
-    reason = trainer.run()
-    seconds = trainer.wall_seconds()
-    folder.load_weights(model, "best")
-    best, counters = folder.pointer("best"), trainer.counters
+def _reported(folder: RunFolder, error: Interrupted) -> Interrupted:
+    """The interruption with what is saved, and the command that goes on, in its message and in the log."""
+    saved = folder.checkpoints.newest(warn=False)
+    if saved:
+        message = f"{error}: update {saved[0].update:,} is saved; go on with: {resume_command(folder.path)}"
+    else:
+        message = f"{error} before anything could be saved"
+    LOGGER.warning("%s", message)
+    return Interrupted(message, error.signal)
+
+
+def _results(ready: Ready, trainer: Trainer, translator: Translator, folder: RunFolder, reason: str) -> Run:
+    """The best weights again, the test sets, results.json."""
+    config, corpora, counters = ready.config, ready.corpora, trainer.counters
+    best = folder.checkpoints.load_weights(ready.model, "best")
     results = {
-        "test": {name: _test(name, text, translator, config, folder) for name, text in texts.tests.items()},
-        "valid": best["valid"],
+        "test": {name: _test(name, text, translator, config, folder) for name, text in ready.texts.tests.items()},
+        "valid": best.scores,
         "train": {
             "updates": counters.update,
-            "epochs": counters.epoch + counters.position / trainer.updates_per_epoch,
-            "seconds": round(seconds, 3),
+            "epochs": trainer.epochs_done(),
+            "seconds": round(counters.wall_seconds, 3),
             "target_tokens": counters.target_tokens,
             "target_tokens_per_second": round(counters.target_tokens / max(counters.seconds, 1e-9), 1),
             "padding_efficiency": round(trainer.padding_efficiency, 4),
-            "peak_memory_bytes": runtime.peak_memory_bytes(),
+            "peak_memory_bytes": ready.runtime.peak_memory_bytes(),
             "stop_reason": reason,
         },
-        "model": {"parameters": parameters(model), "digest": digest(model)},
+        "model": {"parameters": parameters(ready.model), "digest": digest(ready.model)},
         "search": {
             **dataclasses.asdict(config.search),
             "batch_size": config.trainer.translate_batch,
-            "precision": translation.precision,
+            "precision": translator.runtime.precision,
         },
         "metric": dataclasses.asdict(config.metric),
         "data": corpora.report,
-        "device": runtime.describe(),
-        "precision": runtime.precision,
-        "threads": runtime.threads,
+        "device": ready.runtime.describe(),
+        "precision": ready.runtime.precision,
+        "threads": ready.runtime.threads,
         "versions": versions(),
         "git_commit": _git_commit(),
+        "config": config.to_dict(),
+        "update": counters.update,
     }
     folder.write_json("results.json", results)
     LOGGER.info("run folder: %s", folder.path)
@@ -149,17 +171,6 @@ def _test(name: str, text: ParallelText, translator: Translator, config: Config,
             "  source      %s\n  reference   %s\n  translation %s", text.source[i], text.target[i], hypotheses[i]
         )
     return {**scores, "seconds": round(seconds, 3), "sentences_per_second": round(rate, 2)}
-
-
-def _start_from(model: Seq2Seq, other: RunFolder, tokenizers: TokenizerPair) -> None:
-    """Another run's best weights into `model`, when both read the same pieces."""
-    theirs = TokenizerPair.load(other.tokenizer)
-    if (theirs.source.digest, theirs.target.digest) != (tokenizers.source.digest, tokenizers.target.digest):
-        raise CheckpointError(
-            f"init={other.path} was trained with another tokenizer, so its embeddings mean other pieces; "
-            f"set tokenizer.model={other.path} to use its tokenizer"
-        )
-    other.load_weights(model, "best")
 
 
 def _git_commit() -> str | None:

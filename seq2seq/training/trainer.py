@@ -5,187 +5,252 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
-import torch
-
+from seq2seq.checkpoints import Manifest
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch, collate
 from seq2seq.data.prepare import Corpora
 from seq2seq.data.sampler import BatchSampler
+from seq2seq.errors import Interrupted, TrainingError
 from seq2seq.models.seq2seq import Seq2Seq
+from seq2seq.models.weights import finite
 from seq2seq.options.training import interval
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime
+from seq2seq.training.interruption import Interruption
 from seq2seq.training.journal import Journal
-from seq2seq.training.optim import Schedule, horizon
+from seq2seq.training.optim import Schedule, last_update
+from seq2seq.training.state import Counters, random_state, set_random_state
 from seq2seq.training.updater import Updater
 from seq2seq.training.validation import Validator
 
 LOGGER = logging.getLogger("seq2seq")
-
-
-@dataclass
-class Counters:
-    """How far the training is."""
-
-    update: int = 0
-    epoch: int = 0  # whole epochs done
-    position: int = 0  # updates done in the present epoch
-    target_tokens: int = 0
-    seconds: float = 0.0  # spent on updates, without validations and checkpoints
-    validated: int = 0  # the update of the last validation
-    validations_without_better: int = 0
-    best: dict[str, float] = field(default_factory=dict)
+LOOK_EVERY = 10  # updates between looks at the number of skipped ones, for which the processor waits for the GPU
 
 
 class Trainer:
-    """Trains `model` in `folder`; `run` goes on until a limit is met and says which."""
+    """Trains `model` in `folder`; `run` goes on until a limit is met and says which.
+
+    Everything that the next update depends on is in `state_dict`, so that a training resumed from a checkpoint goes the
+    way that it would have gone: on a CPU, bit for bit.
+    """
 
     def __init__(
         self,
         config: Config,
         model: Seq2Seq,
         corpora: Corpora,
+        sampler: BatchSampler,
         validator: Validator,
         folder: RunFolder,
         runtime: Runtime,
     ) -> None:
-        self.config, self.model, self.corpora = config, model, corpora
+        self.config, self.model, self.corpora, self.sampler = config, model, corpora, sampler
         self.validator, self.folder, self.runtime = validator, folder, runtime
-        options = config.trainer
-        self.sampler = BatchSampler(
-            corpora.train.source_lengths,
-            corpora.train.target_lengths,
-            batch_tokens=options.batch_tokens,
-            batch_sentences=options.batch_sentences,
-            seed=config.seed,
-        )
-        first = self.sampler.epoch(0)
-        self.batches_per_epoch = len(first)
-        self.updates_per_epoch = math.ceil(self.batches_per_epoch / options.accumulate)
-        self.padding_efficiency = self.sampler.padding_efficiency(first)
+        first = sampler.epoch(0)
+        self.batches_per_epoch = len(first)  # with trainer.batch_tokens, another epoch may have a few more or less
+        self.updates_per_epoch = math.ceil(self.batches_per_epoch / config.trainer.accumulate)
+        self.padding_efficiency = sampler.padding_efficiency(first)
         self.updater = Updater(config, model, runtime)
-        self.schedule = Schedule(self.updater.optimizer, config.scheduler, horizon(config, self.updates_per_epoch))
+        self.schedule = Schedule(self.updater.optimizer, config.scheduler)
         self.counters = Counters()
-        self.journal = Journal(folder)
+        self.epoch = first
+        self.saved: tuple[int, float | None] | None = None  # update and rank of the newest checkpoint
+        self.journal: Journal | None = None
 
-    def run(self) -> str:
-        """Trains until a limit; returns the reason for stopping, in words."""
+    def resume(self, manifest: Manifest, state: dict[str, Any]) -> None:
+        """Goes on from this state; the weights are in the model already."""
+        self.updater.load_state_dict(state["updater"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.counters = Counters(**state["counters"])
+        self.epoch = self.sampler.epoch(self.counters.epoch)
+        set_random_state(state["random"], self.runtime)
+        self.journal = Journal(self.folder, state["journal"], self.counters.update)
+        self.saved = (manifest.update, manifest.rank)
+        LOGGER.info("resuming from update %s (epoch %.2f)", f"{self.counters.update:,}", self.epochs_done())
+
+    def run(self, interruption: Interruption) -> str:
+        """Trains until a limit; returns the reason for stopping, in words.
+
+        Raises:
+            Interrupted: a signal came; what was done is saved.
+            TrainingError: gradients stopped being finite, or memory has no room for the largest sentence.
+            CheckpointError: a checkpoint can't be written.
+        """
         LOGGER.info(
             "training: %s batches an epoch, %.1f %% of their cells real tokens; %s",
             f"{self.batches_per_epoch:,}", 100 * self.padding_efficiency, self.runtime.describe(),
         )  # fmt: skip
-        self.started = time.monotonic()
-        with Progress("train", self._total_updates(), "updates", self.config.trainer.log_seconds) as bar:
-            reason = None
-            while reason is None:
-                reason = self._epoch(bar)
+        self.journal = self.journal or Journal(self.folder)
+        self.updater.rehearse(self.batch(self.sampler.largest()))
+        self._started = time.monotonic() - self.counters.wall_seconds
+        done, total = self.counters.update, self._total_updates()
+        with Progress("train", total, "updates", self.config.trainer.log_seconds, done=done) as bar:
+            try:
+                reason = self._until_a_limit(bar, interruption)
+            except Interrupted:
+                self._save()
+                self.folder.checkpoints.wait()
+                raise
         LOGGER.info("stopped after update %s: %s", f"{self.counters.update:,}", reason)
-        if self.counters.validated != self.counters.update:
-            self._validate()
         self._save()
+        self.counters.wall_seconds = self.wall_seconds()
+        self.folder.checkpoints.wait()
         self.journal.close()
         return reason
 
+    def batch(self, rows: Any) -> Batch:
+        """The training pairs at `rows`, on the CPU."""
+        return collate(self.corpora.train, rows, self.corpora.tokenizers)
+
     def wall_seconds(self) -> float:
         """Since the first update, validations included."""
-        return time.monotonic() - self.started
+        return time.monotonic() - self._started
 
-    def _epoch(self, bar: Progress) -> str | None:
-        """One epoch, or what a limit leaves of it."""
-        counters = self.counters
-        groups = self._groups(self.sampler.epoch(counters.epoch))
-        start = time.monotonic()
-        for group in groups:
-            counters.update += 1
-            self.schedule.step(counters.update)
-            counters.target_tokens += self.updater.update(group)
-            counters.seconds += time.monotonic() - start
-            counters.position += 1
-            bar.update(1)
-            if bar.due:
-                self._report(bar)
-            if counters.position == self.updates_per_epoch:
-                counters.epoch, counters.position = counters.epoch + 1, 0
-            if self._due(self.config.trainer.validate_every):
-                self._validate()
-            if self._due(self.config.trainer.save_every):
-                self._save()
+    def _until_a_limit(self, bar: Progress, interruption: Interruption) -> str:
+        while True:
+            self._validate_and_save_if_due(interruption)  # first what an interruption kept from being done
             reason = self._reason_to_stop()
             if reason is not None:
+                if self.counters.validated != self.counters.update:
+                    self._validate(interruption)
                 return reason
-            start = time.monotonic()
-        return None
+            interruption.check()
+            self._update(bar)
 
-    def _groups(self, batches: list[list[int]]) -> Iterator[list[Batch]]:
-        """The batches of each update: one, or `accumulate` of them."""
-        size = self.config.trainer.accumulate
-        for start in range(0, len(batches), size):
-            yield [collate(self.corpora.train, rows, self.corpora.tokenizers) for rows in batches[start : start + size]]
+    def _update(self, bar: Progress) -> None:
+        """The next update, of `accumulate` batches, or those left of the epoch."""
+        counters, options = self.counters, self.config.trainer
+        start = time.monotonic()
+        places = range(counters.batch, min(counters.batch + options.accumulate, len(self.epoch)))
+        counters.update += 1
+        self.schedule.step(counters.update)
+        counters.target_tokens += self.updater.update([self.batch(self.epoch[i]) for i in places])
+        counters.batch = places.stop
+        if counters.batch == len(self.epoch):
+            counters.epoch, counters.batch = counters.epoch + 1, 0
+            self.epoch = self.sampler.epoch(counters.epoch)
+        seconds = time.monotonic() - start
+        counters.seconds += seconds
+        self.updater.meter.seconds += seconds
+        bar.update(1)
+        if counters.update % LOOK_EVERY == 0:
+            self._stop_if_lost()
+        if counters.update % options.log_every == 0:
+            self._report(bar)
 
     def _report(self, bar: Progress) -> None:
-        """A log line and a line of metrics.jsonl about the updates since the last one."""
+        """A line of metrics.jsonl about the updates since the last one, and from time to time a log line."""
+        assert self.journal is not None
         numbers = self.updater.meter.read(self.schedule.learning_rate)
-        left = self._seconds_left()
-        bar.say(
-            "epoch {} update {:,}: loss {loss:.3f} perplexity {perplexity:.2f} {tokens_per_second:,.0f} tokens/s "
-            "learning rate {learning_rate:.2e} gradient norm {gradient_norm:.2f} {}".format(
-                self.counters.epoch + 1, self.counters.update, _duration(left), **numbers
-            ),
-            f"loss {numbers['loss']:.3f} {numbers['tokens_per_second']:,.0f} tokens/s",
-        )
-        self.journal.write("train", self.counters.update, self._epochs_done(), numbers)
+        self.journal.write("train", self.counters.update, self.epochs_done(), numbers)
+        if bar.due and numbers["loss"] is not None:
+            bar.say(
+                "epoch {} update {:,}: loss {loss:.3f} perplexity {perplexity:.2f} {tokens_per_second:,.0f} tokens/s "
+                "learning rate {learning_rate:.2e} gradient norm {gradient_norm} {}".format(
+                    self.counters.epoch + 1, self.counters.update, _duration(self._seconds_left()), **numbers
+                ),
+                f"loss {numbers['loss']:.3f} {numbers['tokens_per_second']:,.0f} tokens/s",
+            )  # fmt: skip
+        if numbers["skipped"]:
+            LOGGER.warning(
+                "skipped %d of the last %d updates: their loss or gradient was not finite",
+                numbers["skipped"], self.config.trainer.log_every,
+            )  # fmt: skip
 
-    def _validate(self) -> None:
-        """Scores the model on the validation set, and makes this checkpoint the best if it is."""
+    def _stop_if_lost(self) -> None:
+        skipped = self.updater.meter.skipped_in_row()
+        if skipped >= self.config.trainer.max_skipped:
+            self.folder.checkpoints.wait()
+            kept = f"update {self.saved[0]:,} is saved" if self.saved is not None else "nothing was saved yet"
+            raise TrainingError(
+                f"update {self.counters.update:,}: the loss or gradient of {skipped} updates in a row was not finite "
+                f"(trainer.max_skipped={self.config.trainer.max_skipped}); {kept}. Begin again with a lower "
+                f"optimizer.learning_rate (now {self.schedule.peak:g}), a longer scheduler.warmup_updates, a smaller "
+                "trainer.clip_norm, or precision=fp32"
+            )
+
+    def _validate_and_save_if_due(self, interruption: Interruption) -> None:
+        if self._due(self.config.trainer.validate_every) and self.counters.validated != self.counters.update:
+            self._validate(interruption)
+        if self._due(self.config.trainer.save_every):
+            self._save()
+
+    def _validate(self, interruption: Interruption) -> None:
+        """Scores the model on the validation set, and saves it if it is among the best."""
+        assert self.journal is not None
         counters, options = self.counters, self.config.trainer
-        scores = self.validator.validate(self.model)
+        with interruption.anywhere():
+            scores = self.validator.validate(self.model)
+        numbers = asdict(scores)
         counters.validated = counters.update
-        better = not counters.best or scores.is_better(counters.best, options.best)
+        counters.scores = {"update": counters.update, "epoch": self.epochs_done(), **numbers}
+        counters.rank = scores.to_minimise(options.best) if scores.finite else None
+        better = counters.rank is not None and (counters.best_rank is None or counters.rank < counters.best_rank)
         counters.validations_without_better = 0 if better else counters.validations_without_better + 1
         LOGGER.info(
             "valid after update %s (epoch %.2f): loss %.4f perplexity %.3f BLEU %.2f%s",
-            f"{counters.update:,}", self._epochs_done(), scores.loss, scores.perplexity, scores.bleu,
+            f"{counters.update:,}", self.epochs_done(), scores.loss, scores.perplexity, scores.bleu,
             f" (best {options.best})" if better else "",
         )  # fmt: skip
-        numbers = asdict(scores)
         self.journal.write(
-            "valid", counters.update, self._epochs_done(), {**numbers, "seconds": round(self.wall_seconds(), 3)}
-        )
-        self.schedule.validated(scores.to_minimise(options.best))
+            "valid", counters.update, self.epochs_done(),
+            {**numbers, "seconds": round(self.wall_seconds(), 3)},
+        )  # fmt: skip
+        self.schedule.validated(math.inf if counters.rank is None else counters.rank)
         if better:
-            counters.best = {"update": counters.update, "epoch": self._epochs_done(), **numbers}
+            counters.best_rank = counters.rank
+        if better or self._among_the_best(counters.rank):
             self._save()
-            self.folder.point("best", counters.update, counters.best)
-            self.folder.drop_checkpoints(options.keep_last)
-        self.updater.meter.restart()
+
+    def _among_the_best(self, rank: float | None) -> bool:
+        best = self.folder.checkpoints.ranks()[: self.config.trainer.keep_best]
+        return rank is not None and (len(best) < self.config.trainer.keep_best or rank < best[-1])
 
     def _save(self) -> None:
-        if not self.folder.has_checkpoint(self.counters.update):
-            self.folder.save_checkpoint(self.counters.update, self.model, self.state_dict())
-        self.folder.point("last", self.counters.update, {})
-        self.folder.drop_checkpoints(self.config.trainer.keep_last)
-        self.updater.meter.restart()
+        """A checkpoint of this update, unless there is one; never of weights that nobody could go on from."""
+        counters, options = self.counters, self.config.trainer
+        validated = 0 < counters.update == counters.validated
+        saving = (counters.update, counters.rank if validated else None)
+        if self.saved == saving:
+            return
+        if not finite(self.model):
+            LOGGER.warning("update %s is not saved: its weights are not all finite", f"{counters.update:,}")
+            return
+        self.folder.checkpoints.save(
+            counters.update,
+            self.model,
+            self.state_dict(),
+            rank=saving[1],
+            scores=counters.scores if validated else {},
+            keep_last=options.keep_last,
+            keep_best=options.keep_best,
+        )
+        self.saved = saving
 
     def state_dict(self) -> dict[str, Any]:
         """All but the weights that a training goes on from, as tensors and plain data."""
+        assert self.journal is not None
+        self.counters.wall_seconds = self.wall_seconds()
         return {
-            **self.updater.state_dict(),
+            "updater": self.updater.state_dict(),
             "schedule": self.schedule.state_dict(),
             "counters": asdict(self.counters),
-            "random": torch.get_rng_state(),
+            "random": random_state(self.runtime),
+            "journal": self.journal.position(),
         }
 
     def _due(self, every: int | str) -> bool:
         updates, epochs = interval(every)
+        if self.counters.update == 0:
+            return False
         if updates is not None:
             return self.counters.update % updates == 0
         assert epochs is not None
-        return self.counters.position == 0 and self.counters.epoch % epochs == 0
+        return self.counters.batch == 0 and self.counters.epoch % epochs == 0
 
     def _reason_to_stop(self) -> str | None:
         options, counters = self.config.trainer, self.counters
@@ -199,14 +264,11 @@ class Trainer:
             return f"no better {options.best} in {options.patience} validations (trainer.patience)"
         return None
 
-    def _epochs_done(self) -> float:
-        return round(self.counters.epoch + self.counters.position / self.updates_per_epoch, 4)
+    def epochs_done(self) -> float:
+        return round(self.counters.epoch + self.counters.batch / len(self.epoch), 4)
 
     def _total_updates(self) -> int | None:
-        """Where update and epoch limits end the training, if there is such a limit."""
-        options = self.config.trainer
-        by_epochs = None if options.max_epochs is None else options.max_epochs * self.updates_per_epoch
-        return min((limit for limit in (options.max_updates, by_epochs) if limit is not None), default=None)
+        return last_update(self.config.trainer, self.updates_per_epoch)
 
     def _seconds_left(self) -> float | None:
         """To the nearest limit, at the pace so far."""

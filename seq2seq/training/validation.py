@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from seq2seq.data.batch import collate
-from seq2seq.data.corpus import EncodedCorpus, ParallelText
+from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.sampler import sorted_batches
+from seq2seq.data.text import ParallelText
 from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.evaluation.translator import Translator, predict
 from seq2seq.models.seq2seq import Seq2Seq
@@ -35,9 +35,10 @@ class Scores:
         value: float = getattr(self, measure)
         return -value if measure == "bleu" else value
 
-    def is_better(self, best: Mapping[str, float], measure: Measure) -> bool:
-        """Whether this is better than `best`; a score that isn't a number never is."""
-        return self.to_minimise(measure) < (-best[measure] if measure == "bleu" else best[measure])
+    @property
+    def finite(self) -> bool:
+        """Whether the loss is a number: otherwise the weights are no use, whatever BLEU says."""
+        return math.isfinite(self.loss)
 
 
 class Validator:
@@ -56,8 +57,10 @@ class Validator:
         self.runtime, self.metric, self.batch_size = runtime, metric, batch_size
 
     def validate(self, model: Seq2Seq) -> Scores:
-        """Loss in the training's precision, BLEU in the final search's."""
+        """Loss in the training's precision, BLEU in the final search's; none where the model can't be searched."""
         loss = nll_per_token(model, self.corpus, self.translator.tokenizers, self.runtime, self.batch_size)
+        if not math.isfinite(loss):
+            return Scores(loss, loss, math.nan)
         translations = self.translator.translate(self.text.source, batch_size=self.batch_size)
         bleu = corpus_bleu([t.text for t in translations], self.text.target, self.metric)
         return Scores(round(loss, 6), round(math.exp(min(loss, 700)), 4), round(bleu, 4))

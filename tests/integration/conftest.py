@@ -103,6 +103,6 @@ def files(here: Path, tmp_path: Path) -> Path:
     write_pairs(folder / "uneven", ["eins", "zwei", "drei"], ["one", "two"])
     write_pairs(folder / "empty", [], [])
     write_pairs(folder / "blank", ["", " "], ["a", "b"])
-    write_pairs(folder / "latin", ["ein Hund"], ["a dog"])
+    write_pairs(folder / "latin", ["ein Hund", "schön"], ["a dog", "nice"])
     (folder / "latin.de").write_bytes("ein Hund\nschön\n".encode("latin-1"))
     return folder

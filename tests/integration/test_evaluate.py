@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.scripts import Command, Corpus, Done, Trained
 
-from seq2seq.data.corpus import read_lines
+from seq2seq.data.lines import read_lines
 
 
 def test_a_model_is_scored_like_the_final_test(

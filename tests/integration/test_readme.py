@@ -19,7 +19,7 @@ def block(marker: str) -> str:
 def test_an_attention_of_ones_own_trains_and_translates(tmp_path: Path) -> None:
     (tmp_path / "my_attention.py").write_text(block("own attention"), encoding="utf-8")
     arguments = ["attention=my_scaled", "attention.scale=2", "decoder=gru", "run=mine", "trainer.max_updates=60"]
-    arguments += ["encoder.hidden_size=32", "embedding_size=32", "search.beam_size=2", "trainer.log_seconds=0.5"]
+    arguments += ["encoder.hidden_size=32", "embedding_size=32", "search.beam_size=2", "trainer.log_every=10"]
     done = subprocess.run(
         [sys.executable, "my_attention.py", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=200
     )

@@ -9,22 +9,24 @@ from pathlib import Path
 from support.scripts import ODD, SMALL, Command, Corpus, Trained
 
 import seq2seq
-from seq2seq.data.corpus import read_lines
-from seq2seq.runs import digest
+from seq2seq.data.lines import read_lines
+from seq2seq.models.weights import digest
 from seq2seq.text.tokenizer import TokenizerPair
 
 
-def test_training_leaves_its_folder_and_nothing_else(trained: Trained) -> None:
-    assert [path.name for path in trained.cwd.iterdir()] == [ODD]
+def test_training_leaves_its_folder_and_the_encoded_corpus(trained: Trained) -> None:
+    assert {path.name for path in trained.cwd.iterdir()} == {ODD, "runs"}
+    assert [path.name for path in (trained.cwd / "runs").iterdir()] == ["encoded"]
     files = {str(path.relative_to(trained.run)) for path in trained.run.rglob("*") if path.is_file()}
-    fixed = {"config.json", "data.json", "results.json", "metrics.jsonl", "train.log", "tokenizer/shared.model"}
-    pointers = {"checkpoints/best.json", "checkpoints/last.json"}
+    fixed = {"config.json", "data.json", "results.json", "metrics.jsonl", "sessions.jsonl", "train.log", ".lock"}
+    fixed.add("tokenizer/shared.model")
     texts = {f"translations/{name}.{kind}" for name in ("a", "b-2") for kind in ("source", "reference", "hypothesis")}
-    assert fixed | pointers | texts <= files
-    others = {name for name in files - fixed - pointers - texts if not name.startswith("tensorboard/")}
-    assert all(name.startswith("checkpoints/") and name.endswith((".weights.pt", ".training.pt")) for name in others)
-    named = {json.loads((trained.run / pointer).read_text())["weights"] for pointer in pointers}
-    assert {f"checkpoints/{name}" for name in named} == {name for name in others if name.endswith(".weights.pt")}
+    assert fixed | texts <= files
+    others = {name for name in files - fixed - texts if not name.startswith("tensorboard/")}
+    assert all(name.startswith("checkpoints/") for name in others)
+    manifests = {name for name in others if name.endswith(".json")}
+    assert len(manifests) >= 2
+    assert len(others) == 3 * len(manifests)  # weights and training state beside each
     assert not any(path.is_symlink() for path in trained.run.rglob("*"))
 
 
@@ -54,14 +56,15 @@ def test_results_hold_what_they_promise(trained: Trained, corpus: Corpus) -> Non
     assert "git_commit" in results
     assert results["device"] == "cpu, fp32, 1 thread"
     packed = f"{corpus.first}.de.gz"
-    assert results["data"]["files"][packed] == hashlib.sha256(Path(packed).read_bytes()).hexdigest()
-    assert len(results["data"]["files"]) == 10
+    files = results["data"]["files"]
+    assert files["train"][packed] == hashlib.sha256(Path(packed).read_bytes()).hexdigest()
+    assert [len(files["train"]), len(files["valid"]), *map(len, files["test"].values())] == [4, 2, 2, 2]
     assert results["data"]["pairs"] == {"train": 300, "valid": 20, "a": 15, "b-2": 15}
 
 
 def test_the_config_is_resolved_and_at_the_root(trained: Trained) -> None:
     config = json.loads((trained.run / "config.json").read_text(encoding="utf-8"))
-    assert config["format_version"] == 1
+    assert config["format_version"] == 2
     assert (config["device"], config["precision"], config["threads"], config["run"]) == ("cpu", "fp32", 1, ODD)
     assert config["encoder"]["name"] == "lstm"
     assert seq2seq.Config.from_dict(config).to_dict() == config
@@ -128,7 +131,8 @@ def test_a_run_starts_from_another_ones_weights_and_tokenizer(trained: Trained, 
 def test_runs_without_a_name_go_under_runs(command: Command, corpus: Corpus, here: Path) -> None:
     done = command("train", *corpus.words(), *SMALL, "encoder=gru", "attention=bahdanau", "trainer.max_updates=1")
     assert done.code == 0, done.err
-    (run,) = (here / "runs").iterdir()
+    encoded, run = sorted((here / "runs").iterdir(), key=lambda path: path.name != "encoded")
+    assert encoded.name == "encoded"
     assert run.name.endswith("-gru-bahdanau-lstm")
     assert [path.name for path in here.iterdir()] == ["runs"]
 
@@ -140,7 +144,8 @@ def test_a_sweep_makes_a_run_for_each_choice(command: Command, corpus: Corpus, h
     assert [run.name for run in runs] == ["seed=1", "seed=2"]
     assert [json.loads((run / "config.json").read_text())["seed"] for run in runs] == [1, 2]
     assert all((run / "results.json").is_file() for run in runs)
-    assert [path.name for path in here.iterdir()] == ["s w"]
+    assert {path.name for path in here.iterdir()} == {"s w", "runs"}
+    assert [path.name for path in (here / "runs").iterdir()] == ["encoded"]  # once for both
 
 
 def test_a_failing_job_of_a_sweep_lets_the_others_run(command: Command, corpus: Corpus, here: Path) -> None:

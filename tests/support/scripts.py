@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import seq2seq
-from seq2seq.data.corpus import read_lines
+from seq2seq.data.lines import read_lines
 from seq2seq.resources import shipped
 
 SCRIPTS = Path(seq2seq.__file__).parent.parent / "scripts"

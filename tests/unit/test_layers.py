@@ -20,7 +20,9 @@ FILES = {
 }
 
 BASE = {"errors", "schema", "options", "combinations", "config"}
-SERVICES = {"runs", "runtime", "progress"}
+FOLDER = {"files", "checkpoints", "runs"}
+SERVICES = {"runtime", "progress"}
+PARTS = {"search", "models", "models.build", "text", "data"}
 # Each part and the parts that it may import, besides itself; a part is a folder, or a file at the root.
 ALLOWED = {
     "errors": set(),
@@ -29,30 +31,36 @@ ALLOWED = {
     "progress": set(),
     "schema": {"errors"},
     "options": {"errors", "schema"},
-    "combinations": {"errors", "options", "config"},  # Config by type alone: see test_what_is_known_by_type_alone
+    # Config by type alone: see test_what_is_known_by_type_alone
+    "combinations": {"errors", "schema", "options", "config"},
     "config": {"errors", "schema", "options", "combinations"},
-    "runs": {"errors", "config"},
+    "files": {"errors"},
+    "locks": set(),
+    "nested": {"errors"},
+    "checkpoints": {"errors", "files", "models", "nested"},
+    "runs": {"errors", "config", "checkpoints", "files", "locks"},
     "runtime": {"errors", "config", "options"},
     "text": BASE,
-    "data": BASE | {"text"},
+    "data": BASE | {"text", "files", "locks", "progress"},
     "models": {"errors"},
     "models.build": {"errors", "config", "options", "schema", "models"},
     "search": set(),
-    "evaluation": BASE | SERVICES | {"search", "models", "models.build", "text", "data"},
-    "training": BASE | SERVICES | {"search", "models", "models.build", "text", "data", "evaluation"},
-    "benchmark": BASE | SERVICES | {"search", "models", "models.build", "text", "data", "evaluation", "training"},
-    "comparison": BASE | SERVICES | {"data", "evaluation", "training"},
+    "evaluation": BASE | FOLDER | SERVICES | PARTS,
+    "training": BASE | FOLDER | SERVICES | PARTS | {"evaluation"},
+    "benchmark": BASE | FOLDER | SERVICES | PARTS | {"evaluation", "training"},
+    "comparison": BASE | FOLDER | SERVICES | {"data", "evaluation", "training"},
 }
 # Libraries, and the only modules that may know each.
 KNOWN_BY = {
     "hydra": {"seq2seq.cli"},
     "omegaconf": {"seq2seq.cli"},
     "sacrebleu": {"seq2seq.evaluation.metrics"},
+    "safetensors": {"seq2seq.checkpoints"},
     "sentencepiece": {"seq2seq.text.tokenizer"},
     "tqdm": {"seq2seq.progress"},
 }
 # What costs no time to import: all that a mistyped option or --help needs.
-WITHOUT_TORCH = {"errors", "resources", "arguments", "progress", "schema", "options", "combinations", "config"}
+WITHOUT_TORCH = BASE | {"resources", "arguments", "progress", "files", "locks"}
 
 
 def imports(path: Path) -> Iterator[str]:

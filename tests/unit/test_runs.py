@@ -4,84 +4,98 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
-from seq2seq.config import Config
+from seq2seq.config import FORMAT_VERSION, Config
 from seq2seq.errors import CheckpointError, ConfigError
-from seq2seq.runs import RunFolder, digest, fit, write_atomically
-
-
-def small_model() -> nn.Module:
-    generator = torch.Generator().manual_seed(1)
-    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    for parameter in model.parameters():
-        parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
-    return model
+from seq2seq.models.weights import digest
+from seq2seq.runs import RunFolder
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    return RunFolder.create(tmp_path / "run", Config())
-
-
-@pytest.fixture
-def saved(folder: RunFolder) -> RunFolder:
-    """A folder with one checkpoint, which is the best."""
-    folder.save_checkpoint(7, small_model(), {"update": 7})
-    folder.point("best", 7, {"bleu": 1.0})
-    return folder
-
-
-def weights_file(folder: RunFolder) -> Path:
-    return folder.checkpoints / folder.pointer("best")["weights"]
+def folder(tmp_path: Path) -> Iterator[RunFolder]:
+    """A new run's, which this process holds."""
+    made = RunFolder(tmp_path / "run")
+    with made.lock:
+        made.create(Config())
+        yield made
 
 
 def refuses(kind: type[Exception], message: str) -> Any:
     return pytest.raises(kind, match=f"^{re.escape(message)}$")
 
 
+def holds_a_run(path: Path) -> str:
+    return f"run={path} already holds a run; go on with it by resume=auto, name another folder, or delete this one"
+
+
 def test_a_new_folder_opens_and_gives_its_config_back(tmp_path: Path) -> None:
     config = Config.from_dict({"attention": "bahdanau", "data": {"train": "ü"}})
-    made = RunFolder.create(tmp_path / "a" / "b", config)
-    assert json.loads((made.path / "config.json").read_text(encoding="utf-8"))["format_version"] == 1
+    made = RunFolder(tmp_path / "a" / "b")
+    assert not made.exists
+    with made.lock:
+        made.create(config)
+    plain = json.loads((made.path / "config.json").read_text(encoding="utf-8"))
+    assert plain["format_version"] == FORMAT_VERSION
+    assert made.exists
     assert RunFolder.open(made.path).read_config() == config
-    assert made.checkpoints.is_dir()
+    assert made.checkpoints.folder.is_dir()
     assert made.translations.is_dir()
 
 
 def test_an_empty_folder_may_become_a_run(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, Config())
+    folder = RunFolder(tmp_path)
+    with folder.lock:
+        folder.create(Config())
     assert RunFolder.open(tmp_path).path == tmp_path
 
 
 def test_a_run_is_not_overwritten(folder: RunFolder) -> None:
     before = (folder.path / "config.json").read_bytes()
-    with refuses(ConfigError, f"run={folder.path} already holds a run; name another folder, or delete this one"):
-        RunFolder.create(folder.path, Config(seed=2))
+    folder.lock.release()
+    other = RunFolder(folder.path)
+    for refused in (other.refuse_existing, lambda: other.create(Config(seed=2))):
+        with other.lock, refuses(ConfigError, holds_a_run(folder.path)):
+            refused()
     assert (folder.path / "config.json").read_bytes() == before
+
+
+def test_a_run_that_nothing_was_saved_in_may_be_begun_again_by_its_owner(folder: RunFolder) -> None:
+    folder.create(Config(seed=2))
+    assert folder.read_config().seed == 2
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with refuses(ConfigError, f"run={tmp_path / 'file'} is a file; name a folder"):
-        RunFolder.create(tmp_path / "file", Config())
+        RunFolder(tmp_path / "file").refuse_existing()
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "run"
     with refuses(ConfigError, f"run={path} can't be made: Not a directory; name another folder"):
-        RunFolder.create(path, Config())
+        RunFolder(path).create(Config())
     path = tmp_path / ("x" * 300)
     with refuses(ConfigError, f"run={path} can't be made: File name too long; name another folder"):
-        RunFolder.create(path, Config())
+        RunFolder(path).create(Config())
+    assert not RunFolder(path).exists
+
+
+def test_a_name_that_weights_cannot_be_saved_under_is_refused_at_once(tmp_path: Path) -> None:
+    """The library that writes them knows only UTF-8: otherwise the first checkpoint would say so."""
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    with refuses(ConfigError, f"run={path}: weights can't be saved under a name that isn't UTF-8"):
+        RunFolder(path).create(Config())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_not_a_run_does_not_open(tmp_path: Path) -> None:
@@ -91,11 +105,17 @@ def test_what_is_not_a_run_does_not_open(tmp_path: Path) -> None:
         RunFolder.open(tmp_path)
 
 
-@pytest.mark.parametrize("found", [2, 0, None, "1"])
-def test_another_format_does_not_open(folder: RunFolder, found: object) -> None:
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        *((1, "1"), (0, "0"), (None, "None"), ("2", "'2'"), ([[2]], "[[2]]")),
+        *(("\x1b[2J", r"'\x1b[2J'"), (10**4000, "1" + 39 * "0")),
+    ],
+)
+def test_another_format_does_not_open(folder: RunFolder, found: object, shown: str) -> None:
     file = folder.path / "config.json"
     file.write_text(json.dumps({**Config().to_dict(), "format_version": found}))
-    with refuses(CheckpointError, f"{file} has format_version {found}; this seq2seq reads 1"):
+    with refuses(CheckpointError, f"{file} has format_version {shown}; this seq2seq reads {FORMAT_VERSION}"):
         RunFolder.open(folder.path)
 
 
@@ -122,171 +142,92 @@ def test_a_config_of_another_world_is_refused_strictly(folder: RunFolder) -> Non
         RunFolder.open(folder.path).read_config()
 
 
-def test_paths_that_are_not_unicode_are_written_and_read(tmp_path: Path) -> None:
-    config = Config.from_dict({"run": os.fsdecode(b"caf\xe9")})
-    made = RunFolder.create(tmp_path / "run", config)
-    assert RunFolder.open(made.path).read_config() == config
+def test_paths_that_are_not_unicode_are_written_and_read(folder: RunFolder) -> None:
+    config = Config.from_dict({"data": {"train": os.fsdecode(b"caf\xe9")}})
+    folder.write_config(config)
+    assert RunFolder.open(folder.path).read_config() == config
 
 
-def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    write_atomically(file, lambda path: path.write_text("old"))
-
-    def fail(path: Path) -> None:
-        path.write_text("half of the n")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(file, fail)
-    assert file.read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("old")
-
-    def write(path: Path) -> None:
-        path.write_text("new")
-        assert path.parent == file.parent
-        assert file.read_text() == "old"
-
-    write_atomically(file, write)
-    assert file.read_text() == "new"
-
-
-def test_weights_come_back_as_they_were(saved: RunFolder) -> None:
-    model = small_model()
-    for parameter in model.parameters():
-        parameter.data.zero_()
-    saved.load_weights(model, "best")
-    assert digest(model) == digest(small_model())
+def test_weights_are_saved_and_loaded(folder: RunFolder) -> None:
+    model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    folder.checkpoints.save(7, model, {}, rank=1.0, scores={"bleu": 1.0}, keep_last=1, keep_best=1)
+    folder.checkpoints.wait()
+    assert RunFolder.open(folder.path).checkpoints.load_weights(other, "best").scores == {"bleu": 1.0}
+    assert digest(other) == digest(model)
 
 
 def test_without_a_checkpoint_there_are_no_weights(folder: RunFolder) -> None:
-    with refuses(CheckpointError, f"run={folder.path} holds no best checkpoint: its training saved none yet"):
-        folder.load_weights(small_model(), "best")
+    message = f"{folder.checkpoints.folder} holds no checkpoint that can be used: its training saved none yet"
+    with refuses(CheckpointError, message):
+        RunFolder.open(folder.path).checkpoints.load_weights(nn.Linear(1, 1), "best")
 
 
-class Malicious:
-    """Unpickled, it would make a folder."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.target),)
-
-
-@pytest.mark.parametrize("protocol", ["pickle", "torch"])
-def test_code_in_a_checkpoint_is_refused_and_not_run(saved: RunFolder, tmp_path: Path, protocol: str) -> None:
-    file, target = weights_file(saved), tmp_path / "executed"
-    if protocol == "pickle":
-        file.write_bytes(pickle.dumps(Malicious(target), protocol=2))
-    else:
-        torch.save({"weight": Malicious(target)}, file)
-    with pytest.raises(CheckpointError, match=f"^{re.escape(str(file))} can't be read as weights: "):
-        saved.load_weights(small_model(), "best")
-    assert not target.exists()
-
-
-@pytest.mark.parametrize("kept", [0, 1, 100, -1])
-def test_a_truncated_checkpoint_is_refused(saved: RunFolder, kept: int) -> None:
-    file = weights_file(saved)
-    file.write_bytes(file.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match=f"^{re.escape(str(file))} can't be read as weights: ") as caught:
-        saved.load_weights(small_model(), "best")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_checkpoint_is_named(saved: RunFolder) -> None:
-    file = weights_file(saved)
-    file.unlink()
-    with refuses(CheckpointError, f"{file} is missing, though best.json names it"):
-        saved.load_weights(small_model(), "best")
-
-
-def test_weights_of_another_model_are_refused_with_the_first_difference() -> None:
+def test_a_moved_folder_is_the_same_run(folder: RunFolder, tmp_path: Path) -> None:
     model = nn.Linear(3, 2)
-    start = "FILE doesn't fit the model of its config: "
-    with refuses(CheckpointError, start + "weight is (4, 3), not (2, 3)"):
-        fit(model, nn.Linear(3, 4, bias=False).state_dict() | {"bias": torch.zeros(2)}, "FILE")
-    with refuses(CheckpointError, start + "only the config's model has bias"):
-        fit(model, {"weight": model.weight}, "FILE")
-    with refuses(CheckpointError, start + "only the checkpoint has extra"):
-        fit(model, model.state_dict() | {"extra": torch.zeros(1)}, "FILE")
-    for other in ([1], torch.zeros(2), {"weight": [1.0]}, None):
-        with refuses(CheckpointError, "FILE doesn't hold a model's weights"):
-            fit(model, other, "FILE")
+    folder.checkpoints.save(7, model, {}, rank=None, scores={}, keep_last=1, keep_best=1)
+    folder.checkpoints.wait()
+    folder.lock.release()
+    folder.path.rename(tmp_path / "elsewhere")
+    moved, other = RunFolder.open(tmp_path / "elsewhere"), nn.Linear(3, 2)
+    moved.checkpoints.load_weights(other, "last")
+    assert digest(other) == digest(model)
 
 
-def test_a_refused_checkpoint_changes_no_weight() -> None:
-    model = small_model()
-    before = digest(model)
+def in_another_process(path: Path) -> str:
+    """What a second training would be told."""
+    program = (
+        "import sys; from pathlib import Path; from seq2seq.locks import Lock\n"
+        "lock = Lock(Path(sys.argv[1]) / '.lock'); print(lock.acquire() or lock.owner())"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_folder_has_one_training_at_a_time(folder: RunFolder) -> None:
+    second = RunFolder(folder.path)
+    message = f"run={folder.path} is being trained by this process; wait for it, stop it, or name another folder"
+    with refuses(CheckpointError, message):
+        second.own()
+    with refuses(CheckpointError, message):
+        second.create(Config())
+    assert in_another_process(folder.path).startswith(f"process {os.getpid()} on ")
+    folder.own()  # it does already
+    folder.lock.release()
+    assert in_another_process(folder.path) == "True"
+
+
+def test_all_that_a_training_does_with_its_folder_leaves_the_lock_alone(folder: RunFolder) -> None:
+    """A process that closes any descriptor of the locked file lets go of it."""
+    folder.checkpoints.save(1, nn.Linear(1, 1), {}, rank=None, scores={}, keep_last=1, keep_best=1)
+    folder.checkpoints.wait()
+    opened = RunFolder.open(folder.path)
+    opened.read_config()
+    opened.checkpoints.load_newest(nn.Linear(1, 1))
+    folder.write_lines("a.source", ["x"])
+    folder.write_json("data.json", {})
+    folder.note_session(update=1)
+    folder.create(Config())
     with pytest.raises(CheckpointError):
-        fit(model, small_model().state_dict() | {"zzz": torch.zeros(1)}, "FILE")
-    assert digest(model) == before
+        opened.own()
+    assert in_another_process(folder.path).startswith(f"process {os.getpid()} on ")
 
 
-@pytest.mark.parametrize("name", ["../../outside.pt", "/outside.pt", "..", "", "a/../../outside.pt"])
-def test_a_pointer_leads_nowhere_outside(saved: RunFolder, name: str, tmp_path: Path) -> None:
-    torch.save(small_model().state_dict(), tmp_path / "outside.pt")
-    named = str(tmp_path / "outside.pt") if name.startswith("/") else name
-    saved.write_json("checkpoints/best.json", {"update": 7, "weights": named})
-    with pytest.raises(CheckpointError):
-        saved.load_weights(small_model(), "best")
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    folder = RunFolder(tmp_path)
+    monkeypatch.setattr(Path, "open", fail)
+    with refuses(CheckpointError, f"run={tmp_path} can't be written to: Read-only file system"):
+        folder.own()
+    assert not folder.lock.held
 
 
-@pytest.mark.parametrize(
-    "content", ["{}", '{"weights": null}', '{"weights": 5}', "[]", "{", '{"weights": "a\\u0000b"}']
-)
-def test_a_broken_pointer_is_refused(saved: RunFolder, content: str) -> None:
-    (saved.checkpoints / "best.json").write_text(content)
-    with pytest.raises(CheckpointError):
-        saved.load_weights(small_model(), "best")
-
-
-def test_the_digest_depends_on_every_weight_and_its_name_and_on_nothing_else() -> None:
-    digests = {digest(small_model())}
-    assert digests == {digest(small_model())}
-    assert re.fullmatch(r"[0-9a-f]{64}", *digests)
-    for name, tensor in small_model().state_dict().items():
-        for place in range(tensor.numel()):
-            model = small_model()
-            flat = model.state_dict()[name].view(-1)
-            flat[place] += 1
-            digests.add(digest(model))
-    assert len(digests) == 1 + sum(tensor.numel() for tensor in small_model().state_dict().values())
-    assert digest(nn.Sequential(nn.Identity(), *small_model())) not in digests
-
-
-def test_the_digest_depends_on_shapes() -> None:
-    flat, square = nn.Linear(4, 1, bias=False), nn.Linear(2, 2, bias=False)
-    square.weight.data = flat.weight.data.view(2, 2)
-    assert digest(flat) != digest(square)
-
-
-def names(folder: RunFolder) -> list[str]:
-    return sorted(path.name for path in folder.checkpoints.glob("*.pt"))
-
-
-def pairs(*updates: int) -> list[str]:
-    return sorted(f"{update:08d}.{kind}.pt" for update in updates for kind in ("weights", "training"))
-
-
-def test_the_newest_checkpoints_and_the_best_are_kept(folder: RunFolder) -> None:
-    for update in (5, 10, 50, 100):
-        folder.save_checkpoint(update, small_model(), {})
-        folder.point("last", update, {})
-    folder.drop_checkpoints(3)
-    assert names(folder) == pairs(10, 50, 100)
-    folder.point("best", 10, {})
-    folder.drop_checkpoints(1)
-    assert names(folder) == pairs(10, 100)
-    assert folder.has_checkpoint(10)
-    assert not folder.has_checkpoint(50)
-    folder.load_weights(small_model(), "best")
-    folder.load_weights(small_model(), "last")
+def test_sessions_are_noted_a_line_each(folder: RunFolder) -> None:
+    folder.note_session(update=0, changes={})
+    folder.note_session(update=7, changes={"trainer.max_epochs": (10, 20)})
+    lines = [json.loads(line) for line in (folder.path / "sessions.jsonl").read_text().splitlines()]
+    assert [(line["update"], line["changes"]) for line in lines] == [(0, {}), (7, {"trainer.max_epochs": [10, 20]})]
 
 
 def test_lines_are_written_as_they_are(folder: RunFolder) -> None:

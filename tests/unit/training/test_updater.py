@@ -1,18 +1,27 @@
-"""One update of the weights: which loss its gradient is of, with attention.coverage_loss and without."""
+"""One update of the weights: which loss its gradient is of, what keeps it from being done, and going on with it."""
 
 import copy
 import dataclasses
 import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from seq2seq.checkpoints import Checkpoints
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch
 from seq2seq.models.build import build_model
 from seq2seq.runtime import Runtime
-from seq2seq.training.loss import cross_entropy
-from seq2seq.training.updater import Meter, Updater
+from seq2seq.training import updater as updater_module
+from seq2seq.training.loss import Loss, cross_entropy
+from seq2seq.training.optim import Schedule, build_optimizer
+from seq2seq.training.state import random_state, set_random_state
+from seq2seq.training.updater import Updater
 
 VOCABULARY = 11
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
@@ -26,6 +35,18 @@ MODELS = {
     "heads": {"attention": {"name": "multi_head"}, "decoder": {"name": "transformer", "dropout": 0.0}},
 }
 models = pytest.mark.parametrize("name", MODELS)
+OPTIMIZERS = {
+    "adam": {"name": "adam", "learning_rate": 0.01},
+    "adamw": {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1},
+    "sgd": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
+}
+optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+SCHEDULERS = [
+    {"name": "constant", "warmup_updates": 5},
+    {"name": "inverse_sqrt", "warmup_updates": 3},
+    {"name": "cosine", "warmup_updates": 2, "decay_updates": 7},
+    {"name": "plateau", "patience": 0},
+]
 
 
 def config(name: str, weight: float = 0.0, smoothing: float = 0.1) -> Config:
@@ -137,11 +158,182 @@ def test_the_gradient_is_clipped_and_its_whole_norm_reported() -> None:
         torch.testing.assert_close((old - new).detach(), old.grad / 4, rtol=1e-3, atol=1e-5)
 
 
-def test_what_the_meter_says_is_a_mean_and_forgotten() -> None:
-    meter = Meter()
-    meter.add(torch.tensor(6.0), torch.tensor(4.0), 2)
-    meter.add(torch.tensor(3.0), torch.tensor(2.0), 1)
-    numbers = meter.read(0.25)
-    assert (numbers["loss"], numbers["learning_rate"]) == (3.0, 0.25)
-    assert numbers["perplexity"] == pytest.approx(math.exp(2), abs=1e-4)
-    assert meter.read(0.25)["loss"] == 0
+def updates_with(optimizer: str, **options: Any) -> Updater:
+    given = Config.from_dict({**config("after").to_dict(), "optimizer": OPTIMIZERS[optimizer], **options})
+    return Updater(given, fresh("after"), CPU)
+
+
+def numbers(updater: Updater) -> dict[str, torch.Tensor]:
+    """All weights, and all that the optimizer keeps; no numbers and those it starts with are the same."""
+    state = updater.optimizer.state_dict()["state"]
+    kept = {f"{i} {name}": tensor for i, parts in state.items() for name, tensor in parts.items()}
+    started = {name: tensor for name, tensor in kept.items() if tensor.any()}
+    return {name: tensor.clone() for name, tensor in {**updater.model.state_dict(), **started}.items()}
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+@contextmanager
+def spoilt(updater: Updater, where: str) -> Iterator[None]:
+    """While it lasts, the loss isn't finite though the gradient is, or one element of one gradient isn't."""
+    with pytest.MonkeyPatch.context() as patch:
+        if where == "loss":
+            patch.setattr(
+                updater_module,
+                "cross_entropy",
+                lambda *given: Loss(cross_entropy(*given).smoothed + math.inf, cross_entropy(*given).nll),
+            )
+            yield
+            return
+
+        def spoil(gradient: torch.Tensor) -> torch.Tensor:
+            gradient = gradient.clone()
+            gradient.view(-1)[3] = float(where)
+            return gradient
+
+        hook = updater.model.target_embedding.weight.register_hook(spoil)
+        yield
+        hook.remove()
+
+
+@pytest.mark.parametrize("where", ["loss", "nan", "inf", "-inf"])
+@optimizers
+def test_an_update_that_isn_t_finite_never_was(optimizer: str, where: str) -> None:
+    """Also the first of all, from which the optimizer would make its numbers."""
+    good = [batch((5, 4), (3, 6), seed=i) for i in range(2)]
+    for first in (True, False):
+        spared, hit = updates_with(optimizer), updates_with(optimizer)
+        if not first:
+            spared.update(good[:1])
+            hit.update(good[:1])
+        for row in (1, 2):
+            before = numbers(hit)
+            with spoilt(hit, where):
+                hit.update([batch((4, 4), (6, 2), seed=9)])
+            assert_same(before, numbers(hit))
+            assert hit.meter.skipped_in_row() == row
+        for given in good[1:]:
+            spared.update([given])
+            hit.update([given])
+        assert hit.meter.skipped_in_row() == 0
+        assert hit.meter.read(1.0)["skipped"] == 2
+        assert_same(numbers(spared), numbers(hit))
+
+
+@optimizers
+def test_fused_kernels_take_found_inf_for_a_skip(optimizer: str) -> None:
+    """What updates on a GPU rely on: nothing changes, neither weights nor moments nor the count of steps."""
+    options = Config.from_dict({"optimizer": OPTIMIZERS[optimizer]}).optimizer
+    generator = torch.Generator().manual_seed(0)
+    slopes = [torch.randn(3, 5, generator=generator) for _ in range(2)]
+    steps: dict[bool, list[torch.Tensor]] = {}
+    for bad in (False, True):
+        parameter = torch.nn.Parameter(torch.ones(3, 5))
+        kernel = build_optimizer(options, [parameter])
+        parameter.grad = slopes[0].clone()
+        kernel.step()
+        if bad:
+            kernel.found_inf = torch.tensor(1.0)
+            parameter.grad = torch.full_like(parameter, math.nan)
+            kernel.step()
+            kernel.found_inf = torch.tensor(0.0)
+        parameter.grad = slopes[1].clone()
+        kernel.step()
+        steps[bad] = [parameter.detach(), *kernel.state[parameter].values()]
+    assert all(torch.equal(*pair) for pair in zip(steps[False], steps[True], strict=True))
+
+
+def test_the_first_step_of_sgd_is_never_skipped_by_its_kernel() -> None:
+    """It would leave a momentum that nobody wrote: a buffer as memory had it, taken for one from then on."""
+    parameter = torch.nn.Parameter(torch.ones(3))
+    kernel = build_optimizer(Config.from_dict({"optimizer": OPTIMIZERS["sgd"]}).optimizer, [parameter])
+    kernel.found_inf = torch.tensor(1.0)
+    parameter.grad = torch.full((3,), math.nan)
+    kernel.step()
+    assert torch.equal(parameter.detach(), torch.ones(3))
+    assert "momentum_buffer" in kernel.state[parameter]
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@optimizers
+def test_the_way_of_a_gpu_skips_the_same(optimizer: str, scaled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's kernels by the GPU's way; `scaled` as under precision=fp16, whose first updates overflow."""
+    monkeypatch.setattr(Batch, "to", lambda self, device: self)
+    good = [batch((5, 4), (3, 6), seed=i) for i in range(3)]
+    spared, hit = updates_with(optimizer), updates_with(optimizer)
+    hit.runtime = dataclasses.replace(CPU, device=torch.device("cuda"))
+    hit.scaler = torch.amp.GradScaler("cpu", enabled=scaled)
+    scale = hit.scaler.get_scale()
+    monkeypatch.setattr(hit.scaler, "_device", "cpu")
+    for i, given in enumerate(good, start=1):
+        with spoilt(hit, "inf"):
+            hit.update([batch((4, 4), seed=9)])
+        spared.update([given])
+        hit.update([given])
+        assert_same(numbers(spared), numbers(hit))
+        assert hit.scaler.get_scale() == (scale / 2**i if scaled else 1.0)
+    assert hit.meter.read(1.0)["skipped"] == 3
+
+
+def train(updater: Updater, schedule: Schedule, updates: range) -> None:
+    """One of them is skipped, and after every third there is a validation that gets no better."""
+    for update in updates:
+        schedule.step(update)
+        given = [batch((5, 4), (3, 6), seed=2 * update), batch((2, 7), seed=2 * update + 1)]
+        if update == 2:
+            with spoilt(updater, "nan"):
+                updater.update(given)
+        else:
+            updater.update(given)
+        if update % 3 == 0:
+            schedule.validated(7.0)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS, ids=lambda options: str(options["name"]))
+@optimizers
+def test_saved_and_loaded_it_goes_on_as_if_never_cut(optimizer: str, scheduler: dict[str, Any], tmp_path: Path) -> None:
+    """Bit for bit, through a real checkpoint, with dropout."""
+    decoder = {"name": "lstm", "dropout": 0.3}
+    random.seed(1)
+    whole = updates_with(optimizer, decoder=decoder, scheduler=scheduler)
+    schedule = Schedule(whole.optimizer, Config.from_dict({"scheduler": scheduler}).scheduler)
+    train(whole, schedule, range(1, 5))
+    checkpoints = Checkpoints(tmp_path)
+    state = {"updater": whole.state_dict(), "schedule": schedule.state_dict(), "random": random_state(CPU)}
+    checkpoints.save(4, whole.model, state, rank=None, scores={}, keep_last=1, keep_best=1)
+    train(whole, schedule, range(5, 8))  # while a thread writes
+    checkpoints.wait()
+    drawn = torch.rand(3), random.random()
+
+    resumed = updates_with(optimizer, decoder=decoder, scheduler=scheduler)
+    again = Schedule(resumed.optimizer, Config.from_dict({"scheduler": scheduler}).scheduler)
+    found = Checkpoints(tmp_path).load_newest(resumed.model)
+    assert found is not None
+    resumed.load_state_dict(found[1]["updater"])
+    again.load_state_dict(found[1]["schedule"])
+    torch.manual_seed(99)
+    random.seed(99)
+    set_random_state(found[1]["random"], CPU)
+    train(resumed, again, range(5, 8))
+    assert_same(numbers(whole), numbers(resumed))
+    assert again.learning_rate == schedule.learning_rate
+    assert resumed.meter.read(1.0) == whole.meter.read(1.0)
+    assert torch.equal(torch.rand(3), drawn[0])
+    assert random.random() == drawn[1]
+
+
+def test_a_scaler_comes_and_goes_with_the_precision() -> None:
+    """precision may change when a run is gone on with: then there is no scale to go on from, or nobody to take it."""
+    plain, scaled = updates_with("adam"), updates_with("adam")
+    scaled.scaler = torch.amp.GradScaler("cpu", init_scale=8.0, enabled=True)
+    scaled.update([batch((5, 4))])
+    state = scaled.state_dict()
+    scaled.load_state_dict(plain.state_dict())
+    plain.load_state_dict(state)
+    assert plain.scaler.get_scale() == 1.0
+    scaled.scaler = torch.amp.GradScaler("cpu", enabled=True)
+    scaled.load_state_dict(state)
+    assert scaled.scaler.get_scale() == 8.0

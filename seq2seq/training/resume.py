@@ -1,0 +1,118 @@
+"""Going on with a run: what of its config and data may have changed since, and what may not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from seq2seq.config import Config
+from seq2seq.errors import CheckpointError
+from seq2seq.schema import show
+
+# What a training may go on with another value of. Those in MACHINE leave the computation the same but for rounding.
+COMMAND = {"run", "resume", "dry_run"}
+FREE = {
+    *("data.test", "data.cache", "data.workers"),
+    *(f"trainer.{key}" for key in ("max_epochs", "max_updates", "max_minutes", "patience", "max_skipped")),
+    *(f"trainer.{key}" for key in ("validate_every", "save_every", "keep_last", "keep_best")),
+    *(f"trainer.{key}" for key in ("log_every", "log_seconds", "translate_batch", "samples")),
+}
+MACHINE = {"device", "precision", "threads", "deterministic"}
+BY_CONTENT = {"data.train", "data.valid"}  # files may have moved: their SHA-256 count
+
+
+def amended(stored: Config, asked: Config, keys: Iterable[str]) -> Config:
+    """`stored` with the options `keys`, such as `trainer.max_epochs`, as they are in `asked`.
+
+    A key may be below an option (`data.test.news`) or above some (`metric`); one that is neither changes nothing.
+    """
+    plain, values = stored.to_dict(), _flat(asked)
+    dotted = [f"{key}." for key in keys]
+    for leaf in values:
+        if not any(key.startswith(f"{leaf}.") or leaf.startswith(key) for key in dotted):
+            continue
+        *groups, name = leaf.split(".")
+        place = plain
+        for group in groups:
+            place = place[group]
+        place[name] = values[leaf]
+    return Config.from_dict(plain)
+
+
+def continued(stored: Config, asked: Config, where: str) -> tuple[Config, dict[str, tuple[Any, Any]]]:
+    """The config to go on with, and what is different in it, as (before, now) by key.
+
+    `auto` asks for what it came to when the run began.
+
+    Raises:
+        CheckpointError: with all differences that would make it another training.
+    """
+    before, now = _flat(stored), _flat(asked)
+    changed = {
+        key: (before.get(key), now.get(key))
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and now.get(key) != "auto" and key not in COMMAND
+    }
+    refused = {
+        key: pair
+        for key, pair in changed.items()
+        if key not in FREE | MACHINE | BY_CONTENT and key in before and key in now  # another component has other keys
+    }
+    if _repeats(stored) != _repeats(asked):
+        refused["data.train"] = (stored.data.train, asked.data.train)
+    if refused:
+        lines = [f"{key}: {show(old)} in the run, {show(new)} asked for" for key, (old, new) in refused.items()]
+        raise CheckpointError(
+            "\n".join([f"run={where} can't be gone on with under another config:", *lines])
+            + "\nleave these options out to go on with the run's own, or name another folder"
+        )
+    return amended(stored, asked, [*changed, "run"]), changed
+
+
+def refuse_changed_data(stored: Mapping[str, Any], found: Mapping[str, Any], where: str) -> None:
+    """CheckpointError where training or validation files have another content than they had; names may differ.
+
+    Both are as in data.json: under "train" and "valid", SHA-256 by path.
+    """
+    faults = [
+        f"data.{role}: {fault}"
+        for role in ("train", "valid")
+        for fault in _file_faults(stored.get(role, {}), found.get(role, {}))
+    ]
+    if faults:
+        raise CheckpointError(
+            "\n".join([f"run={where} was trained on other data:", *faults])
+            + "\nbring the files back, or train anew in another folder (init=FOLDER starts from its weights)"
+        )
+
+
+def _file_faults(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """What is different, by file, between these SHA-256 by path; nothing where only the paths are."""
+    if list(old.values()) == list(new.values()):
+        return []
+    gone = [path for path, content in old.items() if content not in new.values()]
+    come = [path for path, content in new.items() if content not in old.values()]
+    return [
+        *(f"{path} has changed" for path in gone if path in come),
+        *(f"{path} is missing" for path in gone if path not in come),
+        *(f"{path} is new" for path in come if path not in gone),
+    ] or [f"the same files in another order or number: {', '.join(new)}"]
+
+
+def _repeats(config: Config) -> list[int]:
+    """Which training texts are the same as which: files are told by their content, but not how often each is read."""
+    prefixes = config.data.train_prefixes()
+    return [prefixes.index(prefix) for prefix in prefixes]
+
+
+def _flat(options: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested options by dotted key."""
+    flat: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            flat |= _flat(value, f"{prefix}{field.name}.")
+        else:
+            flat[f"{prefix}{field.name}"] = value
+    return flat
