@@ -40,9 +40,10 @@ class Runtime:
         Raises:
             ConfigError: a device or a precision that this machine hasn't got.
         """
-        # oneDNN keeps a compiled kernel for each shape that it meets, and batches come in many: a gigabyte of them.
-        # It reads this once, before its first product.
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+        # oneDNN keeps a compiled kernel for each shape that it meets, and so does torch's layer over it: batches come
+        # in many shapes, and a long translation would fill gigabytes. Both read this once, before their first product.
+        for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+            os.environ.setdefault(cache, "64")
         threads = _available_cores() if isinstance(options.threads, str) else options.threads
         torch.set_num_threads(threads)
         device = _device(options.device)

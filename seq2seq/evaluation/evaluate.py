@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seq2seq.config import checked
-from seq2seq.data.corpus import read_lines
+from seq2seq.data.lines import read_lines
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.metrics import score_texts
 from seq2seq.evaluation.translator import Translator

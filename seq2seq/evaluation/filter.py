@@ -5,27 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TextIO
+from typing import Any, BinaryIO, Literal, cast
 
 from seq2seq.config import checked
-from seq2seq.data.corpus import BOM
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.focus import focus_bias
-from seq2seq.evaluation.item import Item
-from seq2seq.evaluation.source import Source
+from seq2seq.evaluation.item import Item, Line
+from seq2seq.evaluation.output import Sink, Written, standard
+from seq2seq.evaluation.source import LINE_BREAKS, Source, warn
 from seq2seq.evaluation.translation import Hypothesis, Translation
 from seq2seq.evaluation.translator import Translator
 from seq2seq.options import RuntimeConfig, number
 from seq2seq.progress import Progress
 
 LOGGER = logging.getLogger("seq2seq")
-BATCHES_READ = 20  # read ahead, so that sentences of like length can be translated together
+BATCHES_READ = 20  # read ahead, so that sentences of like length can be translated together,
+BYTES_READ = 1 << 24  # but of long lines no more than this, for they and their pieces stand in memory meanwhile,
+BYTES_ATTENDED = 1 << 16  # nor than this where attention is wanted: a weight for each pair of pieces
+ESCAPED = re.compile(f"[{LINE_BREAKS}\ud800-\udfff]")  # what JSON has to spell: a reader would end the line, or stop
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class TranslateConfig(RuntimeConfig):
     checkpoint: Literal["best", "last"] = "best"
     input: str = "-"
     output: str = "-"
+    resume: bool = False
     input_format: Literal["text", "json"] = "text"
     batch_size: int = number(64, 1)
     attention: bool = False
@@ -43,31 +47,30 @@ class TranslateConfig(RuntimeConfig):
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TranslateConfig:
-        config: TranslateConfig = checked(
-            cls, plain, lambda c: [] if c.run else ["which model? set run=FOLDER, the folder that train.py left"]
-        )
-        return config
+        return cast(TranslateConfig, checked(cls, plain, _faults))
 
 
 def translate(config: TranslateConfig) -> None:
     """Translates config.input to config.output until the input ends.
 
     Raises:
-        CheckpointError, ConfigError: before anything is read or written.
-        DataError: the input can't be opened, or a line can't be used; then those before it have been written.
+        CheckpointError, ConfigError: before anything is written, or where no more can be written.
+        DataError: the input can't be read, or a line can't be used; then those before it have been written.
     """
-    changes = {name: value for name, value in config.search.items() if value is not None}
     with ExitStack() as stack:
         source = _open_input(config.input, stack)
         _refuse_the_input(source, config.output)
-        translator = Translator.load(str(config.run), checkpoint=config.checkpoint, search=changes, runtime=config)
-        if config.attention and not translator.model.attends:
-            raise ConfigError(
-                "attention=true: this model has no attention; leave it out, or use a model with attention"
-            )
-        sink = _open_output(config.output, stack)
         interactive = config.input == "-" and sys.stdin.isatty()
+        if interactive and config.resume:
+            raise ConfigError("resume=true has to read the input once more, which is typed here; set input=FILE")
         batch_size = 1 if interactive else config.batch_size
+        lines = Line.read(source, sys.stderr if interactive else None)
+        most = batch_size * BATCHES_READ if batch_size > 1 else 1
+        most_bytes = BYTES_ATTENDED if config.attention else BYTES_READ
+        written = Written.of(config.output) if config.resume else Written()
+        chunks = written.skip(_chunks(lines, most, most_bytes, config.input))
+        translator = _load(config)
+        sink = Sink.open(config.output, written.size, stack)
         if interactive:
             LOGGER.info("type a line and press return; control-D ends")
         elif translator.runtime.precision != "fp32":
@@ -76,23 +79,30 @@ def translate(config: TranslateConfig) -> None:
                 translator.runtime.precision,
             )
         as_json = config.attention or translator.search.n_best > 1 or config.input_format == "json"
-        read_ahead = batch_size * BATCHES_READ if batch_size > 1 else 1
         shown = not interactive and batch_size > 1
         bar = stack.enter_context(Progress("translate", None, "lines", every=10.0, shown=shown))
-        read = partial(_read, translator, config.input_format)
-        for chunk in _chunks(source, read, read_ahead, sys.stderr if interactive else None):
-            for translation in translator.translate_read(chunk, batch_size=batch_size, attention=config.attention):
-                sink.write(_json(translation, config.attention) if as_json else translation.text)
-                sink.write("\n")
-            sink.flush()
-            bar.update(len(chunk))
+        for chunk in chunks:
+            sources, fault = _sources(chunk, translator, config.input_format)
+            translations = translator.translate_read(sources, batch_size=batch_size, attention=config.attention)
+            new = translations[max(0, written.lines + 1 - chunk[0].number) :]
+            sink.write(_json(translation, config.attention) if as_json else translation.text for translation in new)
+            if fault is not None:
+                raise fault
+            bar.update(len(new))
             if shown and bar.due:
                 bar.say(f"translated {bar.done:,} lines")
 
 
+def _faults(config: TranslateConfig) -> list[str]:
+    faults = [] if config.run else ["which model? set run=FOLDER, the folder that train.py left"]
+    if config.resume and config.output == "-":
+        faults.append("resume=true goes on with a file, and output=- is none; set output=FILE")
+    return faults
+
+
 def _open_input(name: str, stack: ExitStack) -> BinaryIO:
     if name == "-":
-        return sys.stdin.buffer
+        return standard(sys.stdin, "input")
     try:
         return stack.enter_context(Path(name).open("rb"))
     except OSError as error:
@@ -109,62 +119,59 @@ def _refuse_the_input(source: BinaryIO, output: str) -> None:
         raise ConfigError(f"output={output} is the input, which would be lost before it is read; name another file")
 
 
-def _open_output(name: str, stack: ExitStack) -> TextIO:
-    if name == "-":
-        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="\n")  # type: ignore[union-attr]
-        return sys.stdout
-    try:
-        return stack.enter_context(Path(name).open("w", encoding="utf-8", errors="replace", newline="\n"))
-    except OSError as error:
-        raise ConfigError(f"output={name}: {error.strerror}") from error
+def _load(config: TranslateConfig) -> Translator:
+    changes = {name: value for name, value in config.search.items() if value is not None}
+    translator = Translator.load(str(config.run), checkpoint=config.checkpoint, search=changes, runtime=config)
+    if config.attention and not translator.model.attends:
+        raise ConfigError("attention=true: this model has no attention; leave it out, or use a model with attention")
+    return translator
 
 
-def _chunks(
-    source: BinaryIO, read: Callable[[bytes, int], Source], size: int, prompt: TextIO | None
-) -> Iterator[list[Source]]:
-    """Lines, each read with its number, in lists of `size`; with size 1 each is given on as soon as it is there.
+def _chunks(lines: Iterator[Line], most: int, most_bytes: int, name: str) -> Iterator[list[Line]]:
+    """Lists of `most` lines, or of fewer that have `most_bytes` together; a last one of what is left.
 
     Raises:
-        DataError: a line that can't be used; what was read before it is given on first.
+        DataError: the input `name` can't be read any further; what was read is given on first.
     """
-    chunk: list[Source] = []
-    number = 0
-    while True:
-        if prompt is not None:
-            prompt.write("> ")
-            prompt.flush()
-        line = source.readline()  # unlike iteration, waits for no more than a line
-        if not line:
-            break
-        number += 1
-        try:
-            chunk.append(read(line, number))
-        except DataError:
-            if chunk:
+    chunk: list[Line] = []
+    size = 0
+    try:
+        for line in lines:
+            chunk.append(line)
+            size += len(line.content)
+            if len(chunk) == most or size >= most_bytes:
                 yield chunk
-            raise
-        if len(chunk) == size:
+                chunk, size = [], 0
+    except OSError as error:
+        if chunk:
             yield chunk
-            chunk = []
+        raise DataError(f"input={name}: {error.strerror}") from error
     if chunk:
         yield chunk
 
 
-def _read(translator: Translator, input_format: Literal["text", "json"], line: bytes, number: int) -> Source:
-    text = _decode(line.removeprefix(BOM) if number == 1 else line, number)
-    item = Item(text) if input_format == "text" else Item.from_json(text, number)
-    bias = focus_bias(item.text, item.focus, item.strength, translator.tokenizers.source) if item.focus else None
-    return translator.read(number, item.text, item.prefix, bias)
+def _sources(
+    chunk: list[Line], translator: Translator, input_format: Literal["text", "json"]
+) -> tuple[list[Source], DataError | None]:
+    """The lines before the first that can't be used, and what is wrong with that one."""
+    sources: list[Source] = []
+    for line in chunk:
+        try:
+            sources.append(_read(line, translator, input_format))
+        except DataError as error:
+            return sources, error
+    return sources, None
 
 
-def _decode(line: bytes, number: int) -> str:
-    """A line without its end; what isn't UTF-8 becomes U+FFFD, with a warning."""
-    line = line.removesuffix(b"\n").removesuffix(b"\r")
+def _read(line: Line, translator: Translator, input_format: Literal["text", "json"]) -> Source:
+    text, remarks = line.decode()
     try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        LOGGER.warning("line %d: not valid UTF-8 (byte 0x%02X); U+FFFD put in its place", number, line[error.start])
-        return line.decode("utf-8", errors="replace")
+        item = Item(text) if input_format == "text" else Item.from_line(line, text)
+    except DataError:
+        warn(line.number, remarks)  # it may be the reason
+        raise
+    bias = focus_bias(item.text, item.focus, item.strength, translator.tokenizers.source) if item.focus else None
+    return translator.read(line.number, item.text, item.prefix, bias, remarks)
 
 
 def _json(translation: Translation, attention: bool) -> str:
@@ -172,7 +179,7 @@ def _json(translation: Translation, attention: bool) -> str:
     if attention:
         content["source_tokens"] = translation.source_tokens
     content["hypotheses"] = [_hypothesis(hypothesis, attention) for hypothesis in translation.hypotheses]
-    return json.dumps(content, ensure_ascii=False)
+    return ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(content, ensure_ascii=False))
 
 
 def _hypothesis(hypothesis: Hypothesis, attention: bool) -> dict[str, Any]:

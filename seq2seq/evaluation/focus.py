@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import accumulate
 
 from seq2seq.text.tokenizer import Tokenizer
 
@@ -16,11 +17,12 @@ UNSPACED = re.compile(
 
 def focus_bias(line: str, words: Sequence[str], strength: float, tokenizer: Tokenizer) -> list[float]:
     """`strength` for each piece of the line that shares a character with one of the words, 0 for all others."""
-    places = [place for word in words for place in occurrences(line, word)]
-    return [
-        strength if any(start < last and first < end for first, last in places) else 0.0
-        for start, end in tokenizer.spans(line)
-    ]
+    covered = bytearray(len(line))
+    for word in words:
+        for start, end in occurrences(line, word):
+            covered[start:end] = b"\1" * (end - start)
+    before = list(accumulate(covered, initial=0))  # covered characters before each place
+    return [strength if before[end] > before[start] else 0.0 for start, end in tokenizer.spans(line)]
 
 
 def occurrences(line: str, word: str) -> list[tuple[int, int]]:

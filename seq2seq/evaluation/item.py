@@ -1,17 +1,67 @@
-"""One line of translate.py's input: plain text, or an object of JSON."""
+"""One line of translate.py's input: its bytes, and the plain text or object of JSON that they spell."""
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
+from seq2seq.data.lines import BOM
 from seq2seq.errors import DataError
 from seq2seq.evaluation.focus import occurrences
-from seq2seq.evaluation.source import LARGEST
+from seq2seq.evaluation.source import LARGEST, is_blank
 from seq2seq.schema import did_you_mean
 
+# Bytes of a line that are read; the rest is skipped. Far more than search.max_source_length keeps of any text, and so
+# little that a line takes less than a second to cut into pieces, and no more than some megabytes of memory.
+LONGEST_LINE = 1 << 20
+LONGEST_PREFIX = 10_000  # characters: each is a step of the search or more, which no max_length cuts short
+FAULTS_SHOWN = 10
+SHOWN = 80  # characters of a stranger's word in a message
 EXAMPLE = '{"text": "...", "prefix": "...", "focus": ["..."], "strength": 1.0}'
+
+
+class Line(NamedTuple):
+    """The bytes of a line without its end, and whether these are all."""
+
+    number: int
+    content: bytes
+    whole: bool = True
+
+    @classmethod
+    def read(cls, source: BinaryIO, prompt: TextIO | None = None) -> Iterator[Line]:
+        """The lines that "\\n" ends, or the end of the input, each as soon as it is there: waits for no more.
+
+        Without "\\r" at its end, and without a byte order mark at the beginning of the first. `prompt` is where to ask
+        for each.
+        """
+        number = 0
+        while True:
+            if prompt is not None:
+                prompt.write("> ")
+                prompt.flush()
+            read = rest = source.readline(LONGEST_LINE + 2)  # its end may take two; iteration would wait for more
+            if not read:
+                return
+            number += 1
+            while len(rest) >= LONGEST_LINE and not rest.endswith(b"\n"):
+                rest = source.readline(LONGEST_LINE)
+            line = read.removesuffix(b"\n").removesuffix(b"\r")
+            content = line[:LONGEST_LINE]
+            if number == 1:
+                content = content.removeprefix(BOM)
+            yield cls(number, content, len(line) <= LONGEST_LINE)
+
+    def decode(self) -> tuple[str, list[str]]:
+        """The text, and what is to be said of it: what isn't UTF-8 becomes U+FFFD, a long line is cut."""
+        remarks = [] if self.whole else [f"longer than {LONGEST_LINE:,} bytes, of which no more are read"]
+        try:
+            return codecs.utf_8_decode(self.content, "strict", self.whole)[0], remarks  # never cut inside a character
+        except UnicodeDecodeError as error:
+            byte = self.content[error.start]
+            remarks.append(f"not valid UTF-8 (byte 0x{byte:02X}); U+FFFD put in its place")
+            return codecs.utf_8_decode(self.content, "replace", self.whole)[0], remarks
 
 
 class Item(NamedTuple):
@@ -21,6 +71,16 @@ class Item(NamedTuple):
     prefix: str = ""  # what the translation must begin with
     focus: tuple[str, ...] = ()  # words of the text that it is to attend to more
     strength: float = 1.0  # added to the attention scores of their pieces
+
+    @classmethod
+    def from_line(cls, line: Line, text: str) -> Item:
+        """The item that a line of JSON gives, decoded as `text`; DataError as `from_json`, and for a line too long."""
+        if not line.whole:
+            raise DataError(
+                f"line {line.number}: longer than {LONGEST_LINE:,} bytes, the most that is read of a line, so that it "
+                "isn't a whole object; shorten it"
+            )
+        return cls.from_json(text, line.number)
 
     @classmethod
     def from_json(cls, line: str, number: int) -> Item:
@@ -34,7 +94,9 @@ class Item(NamedTuple):
             return cls("")
         content = _parsed(line, number)
         if faults := _faults(content):
-            raise DataError("\n".join(f"line {number}: {fault}" for fault in faults))
+            shown = [f"line {number}: {fault}" for fault in faults[:FAULTS_SHOWN]]
+            more = len(faults) - len(shown)
+            raise DataError("\n".join([*shown, *([f"line {number}: and {more:,} faults more"] if more else [])]))
         words = [_one_line(word) for word in content.get("focus", [])]
         item = cls(
             _one_line(content["text"]), _one_line(content.get("prefix", "")), tuple(words), content.get("strength", 1.0)
@@ -43,10 +105,15 @@ class Item(NamedTuple):
         return item
 
     def _check(self, number: int) -> None:
-        if self.prefix.strip() and not self.text.strip():
+        if not is_blank(self.prefix) and is_blank(self.text):
             raise DataError(
                 f"line {number}: a prefix needs a text, for the translation of a blank text is blank; give a text, or "
                 "leave the prefix out"
+            )
+        if len(self.prefix) > LONGEST_PREFIX:
+            raise DataError(
+                f"line {number}: prefix has {len(self.prefix):,} characters, and at most {LONGEST_PREFIX:,} are "
+                "allowed; shorten it"
             )
         if not abs(self.strength) <= LARGEST:
             raise DataError(f"line {number}: strength must be a finite number such as 2.0 or -2.0, not {self.strength}")
@@ -55,8 +122,8 @@ class Item(NamedTuple):
                 raise DataError(f"line {number}: focus has an empty word; leave it out")
             if not occurrences(self.text, word):
                 raise DataError(
-                    f'line {number}: the focus "{word}" is not in the text as a whole word; spell it as it stands '
-                    "there (case counts), or leave it out"
+                    f'line {number}: the focus "{_shown(word)}" is not in the text as a whole word; spell it as it '
+                    "stands there (case counts), or leave it out"
                 )
 
 
@@ -107,6 +174,12 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {  # what each must be, a
     "focus": (_is_words, 'a list of words, such as ["Buch"]'),
     "strength": (_is_number, "a number, such as 2.0 or -2.0"),
 }
+
+
+def _shown(word: str) -> str:
+    """A stranger's word as a message can show it: not all of a long one, and nothing that moves the cursor."""
+    start = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in word[:SHOWN])
+    return start if len(word) <= SHOWN else f"{start}..."
 
 
 def _one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from seq2seq.text.tokenizer import Tokenizer
 
 LOGGER = logging.getLogger("seq2seq")
 LARGEST = torch.finfo(torch.float32).max
+LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # where one reader or another begins a new line
+ONE_LINE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
 LIMITS = {  # the options that limit what a model can take
     "source": "attention.max_source_length or encoder.max_length",
     "target": "decoder.max_length",
@@ -31,19 +34,29 @@ class Source(NamedTuple):
     prefix: list[int]  # the ids that its translation must begin with
 
     @classmethod
-    def read(cls, number: int, line: str, bias: Sequence[float] | None, tokenizer: Tokenizer, longest: int) -> Source:
+    def read(
+        cls,
+        number: int,
+        line: str,
+        bias: Sequence[float] | None,
+        tokenizer: Tokenizer,
+        longest: int,
+        remarks: Sequence[str] = (),
+    ) -> Source:
         """Cut to `longest` pieces, with a warning, and its bias with it; no prefix yet.
+
+        `remarks` are what befell the line before; all that is to be said of it comes in one warning.
 
         Raises:
             DataError: a bias of another length than the line, or with numbers that can't be added to a score.
         """
         ids = tokenizer.encode(line)
+        if len(ids) > longest:
+            cut = f"cut from {len(ids):,} to {longest:,} tokens (search.max_source_length)"
+            remarks = [*remarks, cut]
+        warn(number, remarks)
         numbers = [] if bias is None else _complete(bias, len(ids), number)
         if len(ids) > longest:
-            LOGGER.warning(
-                "line %d: cut from %s to %s tokens (search.max_source_length)",
-                number, f"{len(ids):,}", f"{longest:,}",
-            )  # fmt: skip
             ids, numbers = ids[:longest], [*numbers[:longest], *numbers[-1:]]
         return cls(number, line, ids, numbers, [])
 
@@ -58,7 +71,27 @@ class Source(NamedTuple):
     @property
     def spoken(self) -> bool:
         """Whether there is anything to translate."""
-        return bool(self.line.strip())
+        return not is_blank(self.line)
+
+
+def is_blank(line: str) -> bool:
+    """Whether no character of the line is to be seen.
+
+    Those are spaces and line breaks of all kinds, control characters (Unicode's category Cc, NUL among them), and
+    format characters (Cf): zero-width spaces and joiners, marks of direction, byte order marks, soft hyphens.
+    """
+    return all(character.isspace() or unicodedata.category(character) in ("Cc", "Cf") for character in line)
+
+
+def one_line(text: str) -> str:
+    """The text with a space for each character that any reader takes for the end of a line."""
+    return text.translate(ONE_LINE)
+
+
+def warn(number: int, remarks: Sequence[str]) -> None:
+    """What befell a line, in one warning; none where nothing did."""
+    if remarks:
+        LOGGER.warning("line %d: %s", number, "; ".join(remarks))
 
 
 def check_pieces(where: str, side: str, pieces: int, longest: int | None, fix: str) -> None:

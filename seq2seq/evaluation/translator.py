@@ -13,24 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seq2seq.checkpoints import Which
 from seq2seq.combinations import search_faults
-from seq2seq.config import Config, checked
+from seq2seq.config import checked
 from seq2seq.data.batch import Batch, collate, source_batch
-from seq2seq.data.corpus import EncodedCorpus, ParallelText
+from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.lengths import LengthLimit
 from seq2seq.data.sampler import sorted_batches
-from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.source import Source, check_pieces, padded_bias
+from seq2seq.data.text import ParallelText
+from seq2seq.errors import CheckpointError, ConfigError, DataError
+from seq2seq.evaluation.saved import Saved
+from seq2seq.evaluation.source import Source, check_pieces, one_line, padded_bias
 from seq2seq.evaluation.translation import EOS, Hypothesis, ScoredPair, Translation
-from seq2seq.models.build import build_model
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import RuntimeConfig, SearchConfig
 from seq2seq.progress import Progress
-from seq2seq.runs import RunFolder, Which
 from seq2seq.runtime import Runtime
 from seq2seq.search import beam, sampling
 from seq2seq.search.history import Hypothesis as Found
-from seq2seq.search.protocol import SpecialIds
+from seq2seq.search.protocol import NoTranslationError, SpecialIds
 from seq2seq.text.tokenizer import TokenizerPair
 
 LOGGER = logging.getLogger("seq2seq")
@@ -74,13 +75,8 @@ class Translator:
             CheckpointError: not a run's folder, or one whose parts don't fit together.
             ConfigError: an unknown or impossible search option, or a device that isn't here.
         """
-        place = RunFolder.open(Path(folder))
-        config = place.read_config()
         resolved = Runtime.resolve(runtime or RuntimeConfig(), training=False)
-        tokenizers = TokenizerPair.load(place.tokenizer)
-        model = model_for(config, tokenizers)
-        place.load_weights(model, checkpoint)
-        limit = LengthLimit(**place.read_json("data.json")["length_limit"])
+        config, tokenizers, model, limit = Saved.load(Path(folder), checkpoint)
         return cls(model.to(resolved.device), tokenizers, limit, override(config.search, search or {}), resolved)
 
     def translate(
@@ -97,7 +93,7 @@ class Translator:
         """A translation of each line, in order; blank lines give empty text.
 
         Args:
-            lines: raw text without line breaks.
+            lines: raw text without newlines; a line without a visible character is blank.
             batch_size: sentences translated at once; changes speed and memory, never the result.
             attention: also return the weights of every hypothesis.
             prefixes: for each line, the text that its translation must begin with ("" for none); a blank line's
@@ -125,10 +121,20 @@ class Translator:
         ]
         return self.translate_read(sources, batch_size=batch_size, attention=attention, progress=progress)
 
-    def read(self, number: int, line: str, prefix: str = "", attention_bias: Sequence[float] | None = None) -> Source:
-        """A line ready for `translate_read`; `number` names it in messages. Raises DataError as `translate` does."""
+    def read(
+        self,
+        number: int,
+        line: str,
+        prefix: str = "",
+        attention_bias: Sequence[float] | None = None,
+        remarks: Sequence[str] = (),
+    ) -> Source:
+        """A line ready for `translate_read`; `number` names it in messages. Raises DataError as `translate` does.
+
+        `remarks`, what was done to the line before, and that it is cut here stand in one warning.
+        """
         tokenizers, model = self.tokenizers, self.model
-        source = Source.read(number, line, attention_bias, tokenizers.source, self.search.max_source_length)
+        source = Source.read(number, line, attention_bias, tokenizers.source, self.search.max_source_length, remarks)
         if source.bias and not model.attends:
             raise DataError(
                 f"line {number}: this model has no attention that a focus or attention_bias could change; leave it "
@@ -149,7 +155,7 @@ class Translator:
         with Progress("translate", len(spoken), "sentences", every, shown=progress) as bar:
             for places in sorted_batches(lengths, batch_size):
                 batch = [spoken[place] for place in places]
-                found = self._search([sources[i] for i in batch], attention)
+                found = self._found([sources[i] for i in batch], attention)
                 for i, hypotheses in zip(batch, found, strict=True):
                     pieces = self._source_pieces(sources[i].ids)
                     results[i] = Translation(sources[i].line, pieces, self._texts(hypotheses))
@@ -183,6 +189,16 @@ class Translator:
         for places in sorted_batches(corpus.source_lengths + corpus.target_lengths, batch_size):
             results.update(zip(places, self._score(corpus, places, attention), strict=True))
         return [results[i] for i in range(len(corpus))]
+
+    def _found(self, sources: list[Source], attention: bool) -> list[list[Found]]:
+        try:
+            return self._search(sources, attention)
+        except NoTranslationError as error:
+            raise CheckpointError(
+                f"line {sources[error.sentence].number}: the model gives it no probabilities (its weights are too "
+                "large for its numbers); try precision=fp32, checkpoint=last, or a training with a lower "
+                "optimizer.learning_rate"
+            ) from error
 
     @torch.inference_mode()
     def _search(self, sources: list[Source], attention: bool) -> list[list[Found]]:
@@ -248,7 +264,7 @@ class Translator:
         unique: dict[str, Hypothesis] = {}
         target = self.tokenizers.target
         for tokens, log_prob, score, weights in sorted(found, key=lambda hypothesis: -hypothesis.score):
-            text = target.decode(tokens).replace("\n", " ").replace("\r", " ")
+            text = one_line(target.decode(tokens))
             if text not in unique:
                 unique[text] = Hypothesis(text, score, log_prob, target.pieces(tokens), weights)
         return list(unique.values())[: self.search.n_best]
@@ -258,11 +274,6 @@ def predict(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Teacher-forced logits (N, V) of a batch's real target tokens, and the attention weights (B, T, S)."""
     logits, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
     return logits, weights
-
-
-def model_for(config: Config, tokenizers: TokenizerPair) -> Seq2Seq:
-    """The config's model with fresh weights, in the size of these vocabularies."""
-    return build_model(config, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
 
 
 def override(search: SearchConfig, changes: Mapping[str, Any]) -> SearchConfig:

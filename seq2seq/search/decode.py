@@ -10,7 +10,7 @@ from torch import Tensor
 from seq2seq.search.constraints import Constraints
 from seq2seq.search.history import Choice, Ended, History
 from seq2seq.search.past import Past
-from seq2seq.search.protocol import Model, State
+from seq2seq.search.protocol import Model, NoTranslationError, State
 from seq2seq.search.repetition import Repetition
 from seq2seq.search.scoring import CoveragePenalty, LengthPenalty, build_length_penalty
 
@@ -173,10 +173,7 @@ def _after(length: int, beam: Beam, live: Tensor, scores: Tensor, penalty: Lengt
 
 def _whole(hypotheses: list[list[Ended]]) -> list[list[Ended]]:
     if not all(hypotheses):
-        raise ValueError(
-            f"no translation of sentence {hypotheses.index([])} of the batch: the model's logits are NaN, or -inf "
-            "wherever a token is allowed"
-        )
+        raise NoTranslationError(hypotheses.index([]))
     return hypotheses
 
 

@@ -10,6 +10,17 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 from torch import Tensor
 
 
+class NoTranslationError(ValueError):
+    """Nothing can be chosen for a sentence: the model's logits are NaN, or -inf wherever a token is allowed."""
+
+    def __init__(self, sentence: int) -> None:
+        super().__init__(
+            f"no translation of sentence {sentence} of the batch: the model's logits are NaN, or -inf wherever a "
+            "token is allowed"
+        )
+        self.sentence = sentence
+
+
 class SearchState(Protocol):
     """Decoder rows and source memory between two steps: a value, so both methods return a new one."""
 

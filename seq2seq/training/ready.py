@@ -11,7 +11,8 @@ from seq2seq.config import Config
 from seq2seq.data.prepare import Corpora, Texts, encode_texts, read_texts
 from seq2seq.data.sampler import BatchSampler
 from seq2seq.errors import CheckpointError
-from seq2seq.evaluation.translator import Translator, model_for
+from seq2seq.evaluation.saved import model_for
+from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import RuntimeConfig
 from seq2seq.progress import LOGGER
@@ -96,6 +97,7 @@ class Earlier:
                 f"run={self.folder.path}: the training state of update {manifest.update} doesn't fit: {error}"
             ) from error
         self.folder.checkpoints.drop_after(manifest.update)
+        self.folder.checkpoints.drop(self.config.trainer.keep_last, self.config.trainer.keep_best)
         for key, (before, now) in self.changes.items():
             LOGGER.info("changed since: %s from %s to %s", key, before, now)
         return self.changes

@@ -151,7 +151,7 @@ class Trainer:
             bar.say(
                 "epoch {} update {:,}: loss {loss:.3f} perplexity {perplexity:.2f} {tokens_per_second:,.0f} tokens/s "
                 "learning rate {learning_rate:.2e} gradient norm {gradient_norm} {}".format(
-                    self.counters.epoch + 1, self.counters.update, _duration(self._seconds_left()), **numbers
+                    math.ceil(self.epochs_done()), self.counters.update, _duration(self._seconds_left()), **numbers
                 ),
                 f"loss {numbers['loss']:.3f} {numbers['tokens_per_second']:,.0f} tokens/s",
             )  # fmt: skip

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
+import random
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -178,17 +183,99 @@ def test_a_coprocess_answers_before_it_reads_on(
     assert process.wait(60) == 0
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(model: str, here: Path) -> None:
-    (here / "in.txt").write_bytes(TEXT * 40)
-    translate = [sys.executable, str(SCRIPTS / "translate.py"), model, "input=in.txt", "batch_size=2", "threads=1"]
-    with subprocess.Popen(translate, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+@pytest.fixture
+def filtering(model: str) -> list[str]:
+    """translate.py as it is run in the tests below, each in a process of its own."""
+    return [sys.executable, str(SCRIPTS / "translate.py"), model, "search.beam_size=1", "threads=1", "batch_size=2"]
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(filtering: list[str], here: Path) -> None:
+    """As `| head -1`, with more output to come than a pipe holds."""
+    (here / "in.txt").write_bytes(TEXT * 10_000)
+    with subprocess.Popen(
+        [*filtering, "input=in.txt"], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline()
         process.stdout.close()
         error = process.stderr.read().decode()
     assert error == ""
-    assert process.returncode in (0, 141)
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_again_and_again_it_goes_on(filtering: list[str], here: Path, command: Command, seed: int) -> None:
+    """SIGKILL when a part of the output, chosen by chance, is there; a torn line, be it inside a character, is cut."""
+    lines = [" ".join(SENTENCES[i % 12].split()[i % 5 :]) for i in range(150)]
+    (here / "in.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    words = ["input=in.txt", "attention=true"]
+    assert command("translate", *filtering[2:], *words, "output=expected").code == 0
+    expected, size, killed = (here / "expected").read_bytes(), 0, 0
+    chance = random.Random(seed)
+    for _ in range(2):
+        until = size + chance.randrange(1, (len(expected) - size) // 2)
+        with subprocess.Popen([*filtering, *words, "output=out", "resume=true"], cwd=here) as process:
+            while (
+                process.poll() is None
+                and (size := (here / "out").stat().st_size if (here / "out").exists() else 0) < until
+            ):
+                time.sleep(0.001)
+            process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        whole = (here / "out").read_bytes()
+        assert expected.startswith(whole)
+        if b"\xe2\x96" in whole[-400:]:  # the beginning of U+2581
+            (here / "out").write_bytes(whole[: whole.rindex(b"\xe2\x96") + chance.randrange(1, 3)])
+        size = (here / "out").stat().st_size
+    assert killed == 2
+    done = command("translate", *filtering[2:], *words, "output=out", "resume=true")
+    count = (here / "out").read_bytes()
+    assert (done.code, count == expected) == (0, True)
+    assert done.err.startswith("output=out has ")
+    assert ": going on with line " in done.err
+    again = command("translate", *filtering[2:], *words, "output=out", "resume=true")
+    assert again == Done(0, "", "output=out has 150 lines, as many as the input: nothing to do\n")
+    assert (here / "out").read_bytes() == expected
+
+
+def test_a_full_disk_is_one_line_and_what_was_written_is_good(
+    filtering: list[str], here: Path, command: Command
+) -> None:
+    (here / "in.txt").write_bytes(TEXT * 9)
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+
+    full = subprocess.run(
+        [*filtering, "input=in.txt", "output=out"], cwd=here, stderr=subprocess.PIPE, preexec_fn=limited, timeout=120
+    )
+    assert (full.returncode, full.stderr.decode()) == (
+        1, "error: output=out: File too large; mend that, then go on with output=out resume=true\n",
+    )  # fmt: skip
+    assert command("translate", *filtering[2:], "input=in.txt", "output=expected").code == 0
+    expected = (here / "expected").read_bytes()
+    assert (here / "out").read_bytes() == expected[:1_000]
+    assert command("translate", *filtering[2:], "input=in.txt", "output=out", "resume=true").code == 0
+    assert (here / "out").read_bytes() == expected
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is of Linux")
+def test_an_output_that_takes_nothing_is_one_line(filtering: list[str], here: Path, command: Command) -> None:
+    (here / "in.txt").write_bytes(TEXT)
+    message = "error: output={}: No space left on device; mend that, then go on with output={} resume=true\n"
+    done = command("translate", *filtering[2:], "input=in.txt", "output=/dev/full")
+    assert done == Done(1, "", message.format("/dev/full", "/dev/full"))
+    with open("/dev/full", "wb") as device:
+        full = subprocess.run(
+            [*filtering, "input=in.txt"], cwd=here, stdout=device, stderr=subprocess.PIPE, timeout=120
+        )
+    assert (full.returncode, full.stderr.decode()) == (1, message.format("-", "FILE"))
+
+
+def test_without_a_standard_input_it_says_so(filtering: list[str], here: Path) -> None:
+    done = subprocess.run([*filtering], cwd=here, stderr=subprocess.PIPE, preexec_fn=lambda: os.close(0), timeout=120)
+    assert (done.returncode, done.stderr.decode()) == (1, "error: input=-: it is closed; set input=FILE\n")
 
 
 def test_the_translator_from_python(trained: Trained) -> None:

@@ -30,7 +30,8 @@ from torch.utils._pytree import tree_leaves
 from seq2seq.config import Config
 from seq2seq.data.lengths import LengthLimit
 from seq2seq.errors import CheckpointError, ConfigError
-from seq2seq.evaluation.translator import Translator, model_for
+from seq2seq.evaluation.saved import model_for
+from seq2seq.evaluation.translator import Translator
 from seq2seq.models.weights import digest
 from seq2seq.options import RuntimeConfig
 from seq2seq.runs import RunFolder

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -110,3 +112,31 @@ def test_versions_name_what_a_result_depends_on() -> None:
     found = versions()
     assert found.keys() == {"python", "seq2seq", "torch", "sentencepiece", "sacrebleu"}
     assert found["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+
+
+SHAPES = """
+import random, sys
+import torch
+from seq2seq.options import RuntimeConfig
+from seq2seq.runtime import Runtime
+
+def held():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+
+Runtime.resolve(RuntimeConfig(device="cpu", threads=1), training=False)
+layer, chance = torch.nn.Linear(64, 512), random.Random(1)
+with torch.inference_mode():
+    for rows in chance.sample(range(100, 3000), 600):
+        layer(torch.randn(rows, 64))
+        if rows % 10 == 0:
+            print(held())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_products_of_many_shapes_fill_no_memory() -> None:
+    """Once the caches are full; without their limits, each new shape takes half a megabyte more."""
+    done = subprocess.run([sys.executable, "-c", SHAPES], capture_output=True, text=True, timeout=100, check=True)
+    held = [float(line) for line in done.stdout.split()]
+    assert held[-1] - held[len(held) // 2] < 40

@@ -5,7 +5,8 @@ import torch
 
 import seq2seq
 from seq2seq.data.lengths import LengthLimit
-from seq2seq.evaluation.translator import Translator, model_for
+from seq2seq.evaluation.saved import model_for
+from seq2seq.evaluation.translator import Translator
 from seq2seq.options import RuntimeConfig
 from seq2seq.runtime import Runtime
 from seq2seq.text.tokenizer import TokenizerPair

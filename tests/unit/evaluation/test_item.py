@@ -109,6 +109,13 @@ def test_a_blank_text_has_no_prefix(text):
     assert read({"text": text, "prefix": ""}).text.strip() == ""
 
 
+def test_a_prefix_is_no_book():
+    assert read({"text": "a", "prefix": "b" * 10_000}).prefix == "b" * 10_000
+    with pytest.raises(DataError) as raised:
+        read({"text": "a", "prefix": "b" * 10_001})
+    assert str(raised.value) == "line 3: prefix has 10,001 characters, and at most 10,000 are allowed; shorten it"
+
+
 @pytest.mark.parametrize("strength", ["NaN", "Infinity", "-Infinity", "1e39", "1" + "0" * 400])
 def test_a_strength_that_is_not_finite_is_refused(strength):
     with pytest.raises(DataError, match=r"^line 2: strength must be a finite number such as 2\.0 or -2\.0, not "):
