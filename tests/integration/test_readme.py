@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -16,6 +18,7 @@ def block(marker: str) -> str:
     return match[1]
 
 
+@pytest.mark.slow
 def test_an_attention_of_ones_own_trains_and_translates(tmp_path: Path) -> None:
     (tmp_path / "my_attention.py").write_text(block("own attention"), encoding="utf-8")
     arguments = ["attention=my_scaled", "attention.scale=2", "decoder=gru", "run=mine", "trainer.max_updates=60"]

@@ -211,6 +211,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     assert end(here / "r") == end(here / "whole")
 
 
+@pytest.mark.slow
 def test_two_trainings_in_one_folder(corpus: Corpus, here: Path, words: list[str]) -> None:
     """The second is refused while the first is at work, and the first is killed without a trace of a lock."""
     line = [sys.executable, str(SCRIPTS / "train.py"), *words, "trainer.max_epochs=200", "trainer.patience=null"]
@@ -229,6 +230,7 @@ def test_two_trainings_in_one_folder(corpus: Corpus, here: Path, words: list[str
     assert (third.code, "resuming from update" in third.err) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_clear_line_and_keeps_what_was_saved(corpus: Corpus, here: Path, words: list[str]) -> None:
     """No file may grow beyond what the model needs: the checkpoint of a larger optimizer state fails."""
     assert script("train", *words, "trainer.max_updates=10", "trainer.save_every=5", cwd=here).code == 0

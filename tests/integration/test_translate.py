@@ -204,7 +204,8 @@ def test_a_reader_that_goes_away_ends_it_quietly(filtering: list[str], here: Pat
     assert process.returncode == 128 + signal.SIGPIPE
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_killed_again_and_again_it_goes_on(filtering: list[str], here: Path, command: Command, seed: int) -> None:
     """SIGKILL when a part of the output, chosen by chance, is there; a torn line, be it inside a character, is cut."""
     lines = [" ".join(SENTENCES[i % 12].split()[i % 5 :]) for i in range(150)]
@@ -239,6 +240,7 @@ def test_killed_again_and_again_it_goes_on(filtering: list[str], here: Path, com
     assert (here / "out").read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_what_was_written_is_good(
     filtering: list[str], here: Path, command: Command
 ) -> None:
