@@ -15,6 +15,7 @@ SEVERAL = frozenset({"data.train", "data.test", "reference"})  # take lists or m
 PATH_KEYS = SEVERAL | {
     "run",
     "init",
+    "data.cache",
     "data.valid",
     "tokenizer.model",
     "input",

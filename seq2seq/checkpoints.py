@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from seq2seq.errors import CheckpointError
+from seq2seq.errors import CheckpointError, DamagedError
 from seq2seq.files import check_space, read_json, sha256, write_atomically, write_json
 from seq2seq.models.weights import distinct, fit
 from seq2seq.nested import apart, together
@@ -94,11 +94,15 @@ class Checkpoints:
         self._writing = threading.Thread(target=write, name=f"checkpoint-{update}", daemon=True)
         self._writing.start()
 
-    def wait(self) -> None:
-        """Until what `save` began is on the disk; raises what kept it from getting there."""
+    def settle(self) -> None:
+        """Until nothing is written any more."""
         if self._writing is not None:
             self._writing.join()
-            self._writing = None
+        self._writing = None
+
+    def wait(self) -> None:
+        """Until what `save` began is on the disk; raises what kept it from getting there."""
+        self.settle()
         failure, self._failure = self._failure, None
         if isinstance(failure, OSError | SafetensorError):
             raise CheckpointError(
@@ -113,7 +117,7 @@ class Checkpoints:
         for path in sorted(self._manifests(), key=_update, reverse=True):
             try:
                 found.append(self._manifest(path))
-            except CheckpointError as error:
+            except DamagedError as error:
                 if warn:
                     LOGGER.warning("%s; another checkpoint is used", error)
         return found
@@ -131,11 +135,13 @@ class Checkpoints:
         file = self._sized(manifest, part)
         try:
             if sha256(file) != manifest.files[part]["sha256"]:
-                raise CheckpointError(f"{file} is damaged: its SHA-256 is not that of the manifest")
+                raise DamagedError(f"{file} is damaged: its SHA-256 is not that of the manifest")
             with safe_open(file, framework="pt") as opened:  # lengths are checked against the file's before any read
                 return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # no mapping
-        except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
-            raise CheckpointError(f"{file} can't be read as tensors: {_brief(error)}") from error
+        except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
+            raise DamagedError(f"{file} can't be read as tensors: {_brief(error)}") from error
+        except (OSError, MemoryError) as error:
+            raise CheckpointError(f"{file} can't be read: {_brief(error)}") from error
 
     def weights(self, which: Which) -> tuple[Manifest, dict[str, Tensor], str]:
         """The best or the last checkpoint, or where it is damaged the next one: its weights, and their file's name.
@@ -194,7 +200,7 @@ class Checkpoints:
         scores: dict[str, float],
     ) -> None:
         again = any(one.update == update and not one.again for one in self.newest(warn=False))
-        files: dict[str, dict[str, Any]] = {}
+        files = dict[str, dict[str, Any]]()
         for part, tensors in parts.items():
             path = self.folder / _name(update, part, again)
             write_atomically(path, lambda file, tensors=tensors: save_file(tensors, file))  # type: ignore[misc]
@@ -206,10 +212,10 @@ class Checkpoints:
         """CheckpointError where a bit of it is not as it was written, or a part isn't there in full size."""
         content = read_json(path)
         if content.pop("digest", None) != _digest(content):
-            raise CheckpointError(f"{path} is damaged: its digest is not that of its content")
+            raise DamagedError(f"{path} is damaged: its digest is not that of its content")
         manifest = _parsed(content)
         if manifest is None or manifest.update != _update(path):
-            raise CheckpointError(f"{path} is damaged: it is not the manifest of this checkpoint")
+            raise DamagedError(f"{path} is damaged: it is not the manifest of this checkpoint")
         for part in PARTS:
             self._sized(manifest, part)
         return manifest
@@ -223,14 +229,14 @@ class Checkpoints:
             raise CheckpointError(f"{file} can't be read: {error.strerror}") from error
         if size != expected:
             wrong = "is missing" if size is None else f"is damaged: {size:,} bytes, not {expected:,}"
-            raise CheckpointError(f"{file} {wrong}")
+            raise DamagedError(f"{file} {wrong}")
         return file
 
     def _whole(self, manifest: Manifest, parts: Sequence[Part]) -> dict[Part, dict[str, Tensor]] | None:
         """These parts, or None after a warning that names what is damaged."""
         try:
             return {part: self.read(manifest, part) for part in parts}
-        except CheckpointError as error:
+        except DamagedError as error:
             LOGGER.warning("%s; another checkpoint is used", error)
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
@@ -24,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.arguments import prepare
+from seq2seq.combinations import NO_FOLDER
 from seq2seq.config import Config, load_plugins
 from seq2seq.errors import ConfigError, Interrupted, Seq2SeqError
 from seq2seq.progress import log_to_terminal
@@ -150,7 +152,10 @@ def _main(command: str, job: Callable[[dict[str, Any]], str]) -> None:
     def task(config: DictConfig) -> None:
         try:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                sweep.run(job, _plain(config))
+                plain = _plain(config)
+                if plain.get("resume") == "auto" and plain.get("run") is None:
+                    raise ConfigError(NO_FOLDER)
+                sweep.run(job, plain)
             else:
                 job(_plain(config))
         except (Seq2SeqError, OmegaConfBaseException, BrokenPipeError) as error:
@@ -267,5 +272,6 @@ def _reworded(error: Exception) -> str:
 
 def _fail(message: str) -> None:
     lines = message.splitlines()
-    sys.stderr.write("".join(f"error: {line}\n" if i == 0 else f"       {line}\n" for i, line in enumerate(lines)))
+    with contextlib.suppress(OSError, AttributeError):  # nobody reads it
+        sys.stderr.write("".join(f"error: {line}\n" if i == 0 else f"       {line}\n" for i, line in enumerate(lines)))
     sys.exit(1)

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 MOST_HEADS_IN_ALL = 4096  # of a decoder; each is a module of its own, so that many more take long to build
 
 
+NO_FOLDER = "resume=auto goes on with a folder, and none is named: set run=FOLDER"
+
+
 def impossible(config: Config) -> list[str]:
     """All faults of a config whose options are right one by one."""
     return [
+        *([NO_FOLDER] if config.resume == "auto" and config.run is None else []),
         *config.encoder.faults(config.embedding_size),
         *config.decoder.faults(config.embedding_size),
         *_attention(config),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from seq2seq.evaluation.metrics import bleu_by_length
 from seq2seq.files import write_atomically
 from seq2seq.runs import RunFolder
 from seq2seq.schema import did_you_mean
+from seq2seq.training.resume import WITHOUT_EFFECT, differences
 from seq2seq.training.train import train
 
 LOGGER = logging.getLogger("seq2seq")
@@ -106,18 +107,19 @@ class Row:
         """ConfigError where the row can't be compared, or its folder is of another training."""
         if not self.config.data.tests():
             raise ConfigError(f"row {self.name}: without a test set there is nothing to compare; set data.test=PREFIX")
-        if (self.path / "results.json").is_file() and not self.is_done():
-            key = next(_changes(RunFolder.open(self.path).read_config().to_dict(), self.config.to_dict()))
+        if (self.path / "config.json").is_file() and (key := self._difference()) is not None:
             raise ConfigError(f"{self.path} was trained with another {key}; set another folder=, or delete it")
         if self.path.exists() and not (self.path / "config.json").is_file() and any(self.path.iterdir()):
             raise ConfigError(f"{self.path} is there already and holds no run; set another folder=")
 
     def is_done(self) -> bool:
         """Whether it is trained, with just these options."""
-        if not (self.path / "results.json").is_file():
-            return False
-        stored = RunFolder.open(self.path).read_config().to_dict()
-        return next(_changes(stored, self.config.to_dict()), None) is None
+        return (self.path / "results.json").is_file() and self._difference() is None
+
+    def _difference(self) -> str | None:
+        """An option that the training in the folder has other than the row, and that its results depend on."""
+        changed = differences(RunFolder.open(self.path).read_config(), self.config)
+        return next((key for key in changed if key not in WITHOUT_EFFECT), None)
 
     def train(self) -> None:
         """From where a training of it was cut short, if one was."""
@@ -195,16 +197,6 @@ def _write(folder: Path, results: Mapping[str, Any]) -> None:
     content = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / "table.json", lambda file: file.write_text(content, encoding="utf-8"))
     write_atomically(folder / "table.md", lambda file: file.write_text(show(results), encoding="utf-8"))
-
-
-def _changes(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str = "") -> Iterator[str]:
-    """The keys whose values differ, but for those of the machine and for what training has settled of `auto`."""
-    for key, value in asked.items():
-        other = stored.get(key)
-        if isinstance(value, dict) and isinstance(other, dict):
-            yield from _changes(other, value, f"{where}{key}.")
-        elif value not in (other, "auto") and f"{where}{key}" != "run":
-            yield f"{where}{key}"
 
 
 def _impossible(config: CompareConfig) -> list[str]:

@@ -17,6 +17,10 @@ class CheckpointError(Seq2SeqError):
     """A run folder, checkpoint or tokenizer that is missing, damaged, or doesn't fit its config."""
 
 
+class DamagedError(CheckpointError):
+    """A file of a run that is not as it was written; one that merely can't be read now is a CheckpointError."""
+
+
 class TrainingError(Seq2SeqError):
     """A training that can't go on: no finite gradients any more, or no memory for a single sentence."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import CheckpointError
+from seq2seq.errors import CheckpointError, DamagedError
 
 LARGEST_JSON = 16 * 2**20  # bytes; ours have a few thousand
 DEEPEST_JSON = 50  # lists and objects inside each other; ours have ten at most
@@ -48,24 +48,24 @@ def read_json(path: Path) -> dict[str, Any]:
     """An object of JSON, no deeper than what any of Python's recursive functions can go through.
 
     Raises:
-        CheckpointError: missing, too large to be one of ours, or not an object of JSON.
+        DamagedError: missing, too large to be one of ours, or not an object of JSON.
     """
     try:
         if not path.is_file():  # a named pipe would be waited for
-            raise CheckpointError(f"{path} is {'not a file' if os.path.lexists(path) else 'missing'}")
+            raise DamagedError(f"{path} is {'not a file' if os.path.lexists(path) else 'missing'}")
         if path.stat().st_size > LARGEST_JSON:
-            raise CheckpointError(f"{path} is larger than {LARGEST_JSON // 2**20} MiB; no file of a run is")
+            raise DamagedError(f"{path} is larger than {LARGEST_JSON // 2**20} MiB; no file of a run is")
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path} can't be read: {error.strerror}") from error
     except RecursionError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {TOO_DEEP}") from error
+        raise DamagedError(f"{path} is not valid JSON: {TOO_DEEP}") from error
     except ValueError as error:  # not UTF-8, not JSON, or a number of too many digits
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+        raise DamagedError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} must hold a JSON object")
+        raise DamagedError(f"{path} must hold a JSON object")
     if _depth(content) > DEEPEST_JSON:
-        raise CheckpointError(f"{path} is not valid JSON: {TOO_DEEP}")
+        raise DamagedError(f"{path} is not valid JSON: {TOO_DEEP}")
     return content
 
 

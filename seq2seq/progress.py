@@ -56,7 +56,7 @@ class Progress:
 
 
 def on_terminal() -> bool:
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 class _Terminal(logging.Handler):
@@ -66,15 +66,20 @@ class _Terminal(logging.Handler):
         if getattr(record, "bar", False):
             return
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        tqdm.write(prefix + record.getMessage(), file=sys.stderr)
-        sys.stderr.flush()
+        try:
+            tqdm.write(prefix + record.getMessage(), file=sys.stderr)
+            sys.stderr.flush()
+        except OSError:  # the terminal, or the reader of `2>&1 | tee log`, is gone; the work isn't
+            LOGGER.removeHandler(self)
 
 
 def log_to_terminal() -> None:
     """Shows the package's log lines on stderr; a second call changes nothing."""
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
-    if not any(isinstance(handler, _Terminal) for handler in LOGGER.handlers):
+    if sys.stderr is None:  # `2>&-`
+        LOGGER.addHandler(logging.NullHandler())
+    elif not any(isinstance(handler, _Terminal) for handler in LOGGER.handlers):
         LOGGER.addHandler(_Terminal())
 
 

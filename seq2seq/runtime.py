@@ -19,6 +19,8 @@ import torch
 from seq2seq.errors import ConfigError
 from seq2seq.options import RuntimeConfig
 
+# How the allocators of the CPU, of CUDA outside of torch's own, of Apple's GPU, and of cuBLAS and cuDNN put it.
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -90,6 +92,11 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether it says that memory has run out, in the words of whichever allocator."""
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)
+
+
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     found = {"python": platform.python_version()}
@@ -104,9 +111,9 @@ def _device(asked: str) -> torch.device:
     if asked == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     if asked == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device=cuda: torch finds no CUDA device here; use device=auto or device=cpu")
+        raise ConfigError("device=cuda: torch finds no CUDA device here; use device=cpu")
     if asked == "mps" and not mps:
-        raise ConfigError("device=mps: torch finds no Apple GPU here; use device=auto or device=cpu")
+        raise ConfigError("device=mps: torch finds no Apple GPU here; use device=cpu")
     return torch.device(asked)
 
 

@@ -59,26 +59,37 @@ class BatchSampler:
         return Epoch(order.int(), (ends - torch.tensor(sizes))[shuffled], ends[shuffled])
 
     def largest(self) -> Tensor:
-        """Rows (B,) of the largest batch that can occur: the longest pairs, cut like any others."""
-        total = self.source_lengths.long() + self.target_lengths
-        longest = int(self.row_lengths[total.argmax()])
-        most = self.batch_sentences or max(1, (self.batch_tokens or 0) // longest)
-        rows = total.topk(min(most, len(total))).indices
-        return rows[: self._cut(self.row_lengths[rows])[0]]
+        """Rows (B,) of a batch as large as any: with batch_sentences the longest pairs; else the first epoch's largest.
+
+        With batch_tokens, that is the one with most padded cells, which the short pairs may fill as well as the long.
+        """
+        if self.batch_sentences is not None:
+            total = self.source_lengths.long() + self.target_lengths
+            return total.topk(min(self.batch_sentences, len(total))).indices
+        epoch = self.epoch(0)
+        cells = torch.cat([cells.sum(0) for _, cells in self._cells(epoch)])  # (N,) of each batch
+        return epoch[int(cells.argmax())]
 
     def padding_efficiency(self, epoch: Epoch) -> float:
         """Real tokens of both sides, EOS included, over the cells of the padded tensors: 1 where nothing is padding."""
-        real = cells = 0
+        real = total = 0
+        for tokens, cells in self._cells(epoch):
+            real, total = real + tokens, total + int(cells.sum())
+        return real / total
+
+    def _cells(self, epoch: Epoch) -> Iterator[tuple[int, Tensor]]:
+        """Of some batches after the other: their real tokens, and the cells of each (2, N), source and target."""
         for start in range(0, len(epoch), MEASURED_AT_ONCE):
             batches = epoch[start : start + MEASURED_AT_ONCE]
             rows, sizes = batches.rows(), batches.ends - batches.starts
             owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # (R,) the batch of each row
+            real, cells = 0, []
             for lengths in (self.source_lengths, self.target_lengths):
                 with_end = lengths[rows].long() + 1
                 longest = torch.zeros_like(sizes).scatter_reduce(0, owners, with_end, "amax")
                 real += int(with_end.sum())
-                cells += int((sizes * longest).sum())
-        return real / cells
+                cells.append(sizes * longest)
+            yield real, torch.stack(cells)
 
     def _chunk_size(self) -> int:
         if self.batch_sentences is not None:

@@ -41,9 +41,10 @@ class Source(NamedTuple):
         bias: Sequence[float] | None,
         tokenizer: Tokenizer,
         longest: int,
+        reason: str,
         remarks: Sequence[str] = (),
     ) -> Source:
-        """Cut to `longest` pieces, with a warning, and its bias with it; no prefix yet.
+        """Cut to `longest` pieces, with a warning that gives the reason, and its bias with it; no prefix yet.
 
         `remarks` are what befell the line before; all that is to be said of it comes in one warning.
 
@@ -52,7 +53,7 @@ class Source(NamedTuple):
         """
         ids = tokenizer.encode(line)
         if len(ids) > longest:
-            cut = f"cut from {len(ids):,} to {longest:,} tokens (search.max_source_length)"
+            cut = f"cut from {len(ids):,} to {longest:,} tokens ({reason})"
             remarks = [*remarks, cut]
         warn(number, remarks)
         numbers = [] if bias is None else _complete(bias, len(ids), number)
@@ -60,13 +61,9 @@ class Source(NamedTuple):
             ids, numbers = ids[:longest], [*numbers[:longest], *numbers[-1:]]
         return cls(number, line, ids, numbers, [])
 
-    def check(self, longest_source: int | None, longest_target: int | None) -> None:
-        """DataError where a model that takes at most so many pieces, EOS counted, can't read the line or its prefix."""
-        where = f"line {self.number}"
-        if self.spoken and longest_source is not None:
-            fix = f"shorten the line, or set search.max_source_length={longest_source - 1} to cut it"
-            check_pieces(where, "source", len(self.ids), longest_source, fix)
-        check_pieces(where, "prefix", len(self.prefix), longest_target, "shorten the prefix")
+    def check_prefix(self, longest: int | None) -> None:
+        """DataError where it is too long for a model that writes at most so many pieces, EOS counted."""
+        check_pieces(f"line {self.number}", "prefix", len(self.prefix), longest, "shorten the prefix")
 
     @property
     def spoken(self) -> bool:

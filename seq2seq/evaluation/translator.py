@@ -105,7 +105,7 @@ class Translator:
             progress: show a bar or log lines.
 
         Raises:
-            DataError: a line or prefix longer than the model can take, or a bias that doesn't fit its line or model.
+            DataError: a prefix longer than the model can write, or a bias that doesn't fit its line or model.
         """
         for name, entries in (("attention_bias", attention_bias), ("prefixes", prefixes)):
             if entries is not None and len(entries) != len(lines):
@@ -134,14 +134,17 @@ class Translator:
         `remarks`, what was done to the line before, and that it is cut here stand in one warning.
         """
         tokenizers, model = self.tokenizers, self.model
-        source = Source.read(number, line, attention_bias, tokenizers.source, self.search.max_source_length, remarks)
+        longest, reason = self.search.max_source_length, "search.max_source_length"
+        if model.longest_source is not None and model.longest_source <= longest:
+            longest, reason = model.longest_source - 1, "all that this model takes, with the end of sentence"
+        source = Source.read(number, line, attention_bias, tokenizers.source, longest, reason, remarks)
         if source.bias and not model.attends:
             raise DataError(
                 f"line {number}: this model has no attention that a focus or attention_bias could change; leave it "
                 "out, or use a model with attention"
             )
         source = source._replace(prefix=tokenizers.target.encode(prefix))
-        source.check(model.longest_source, model.longest_target)
+        source.check_prefix(model.longest_target)
         return source
 
     def translate_read(

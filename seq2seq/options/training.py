@@ -47,6 +47,11 @@ class SchedulerConfig:
         """With the training's last update, where the schedule's end was left to that."""
         return self
 
+    @property
+    def horizon(self) -> int | None:
+        """The update from which the rate is what it will be for ever; None: none."""
+        return None
+
 
 @component("scheduler", "constant")
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class CosineConfig(SchedulerConfig):
     def ending(self, update: int | None) -> Self:
         return self if update is None or self.decay_updates != "auto" else replace(self, decay_updates=update)
 
+    @property
+    def horizon(self) -> int | None:
+        return None if isinstance(self.decay_updates, str) else self.decay_updates
+
 
 @component("scheduler", "plateau")
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ class TrainerConfig:
     accumulate: int = number(1, 1, MOST)
     validate_every: int | str = number("1 epoch", 1, MOST)
     save_every: int | str = number("1 epoch", 1, MOST)
+    save_minutes: float = number(10.0, 0.0, MOST)
     keep_last: int = number(2, 1, MOST)
     keep_best: int = number(1, 1, MOST)
     best: Literal["loss", "perplexity", "bleu"] = "bleu"

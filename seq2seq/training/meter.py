@@ -20,6 +20,7 @@ class Meter:
         self._tokens = 0
         self._sums = torch.zeros(4, dtype=torch.float64, device=_wide(device))  # loss, nll, their tokens, skipped
         self._in_row = torch.zeros((), dtype=torch.int64, device=device)
+        self._longest = torch.zeros((), dtype=torch.int64, device=device)  # such row since the last look
         self._gradient_norm = torch.zeros((), device=device)
 
     def add(self, loss: Loss, gradient_norm: Tensor, tokens: int, sound: Tensor) -> None:
@@ -28,12 +29,14 @@ class Meter:
         kept = torch.stack([sound, sound, sound, ~sound])
         self._sums += torch.where(kept, numbers, 0).to(self._sums)
         self._in_row = torch.where(sound, 0, self._in_row + 1)
+        self._longest = torch.maximum(self._longest, self._in_row)
         self._gradient_norm = gradient_norm.detach()
         self._tokens += tokens
 
     def skipped_in_row(self) -> int:
-        """Updates up to the last one that were skipped one after the other; waits for the device."""
-        return int(self._in_row)
+        """The most updates that were skipped one after the other since the last call; waits for the device."""
+        longest, self._longest = int(self._longest), self._in_row
+        return longest
 
     def read(self, learning_rate: float) -> dict[str, Any]:
         """Means a token, the rate of real target tokens, and what the optimizer did; then starts anew."""
@@ -56,6 +59,7 @@ class Meter:
             "tokens": self._tokens,
             "sums": self._sums,
             "in_row": self._in_row,
+            "longest": self._longest,
             "gradient_norm": self._gradient_norm,
         }
 
@@ -63,6 +67,7 @@ class Meter:
         self.seconds, self._tokens = state["seconds"], state["tokens"]
         self._sums.copy_(state["sums"])
         self._in_row.copy_(state["in_row"])
+        self._longest = state["longest"].to(self._in_row)
         self._gradient_norm = state["gradient_norm"].to(self._gradient_norm)
 
 

@@ -51,6 +51,11 @@ def load_numbers(optimizer: torch.optim.Optimizer, numbers: Mapping[int, Mapping
     optimizer.load_state_dict({"state": dict(numbers), "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def numbers_kept(optimizer: torch.optim.Optimizer) -> int:
+    """How many numbers the optimizer keeps of each weight: Adam's two moments, or SGD's momentum."""
+    return 2 if "betas" in optimizer.defaults else int(bool(optimizer.defaults.get("momentum")))
+
+
 class Schedule:
     """The learning rate of each update: the optimizer's, times a warm-up, times the decay of `scheduler=NAME`."""
 

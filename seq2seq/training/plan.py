@@ -13,7 +13,7 @@ from seq2seq.files import mebibytes
 from seq2seq.models.weights import distinct, parameters
 from seq2seq.runs import RunFolder
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.training.optim import last_update
+from seq2seq.training.optim import last_update, numbers_kept
 from seq2seq.training.ready import Ready
 from seq2seq.training.trainer import Trainer
 
@@ -90,15 +90,16 @@ def _examples(ready: Ready, trainer: Trainer) -> Iterator[Line]:
 def _cost(ready: Ready, trainer: Trainer) -> Iterator[Line]:
     """By trying: the largest batch for memory, the first ones for time."""
     options = ready.config.trainer
-    largest = trainer.batch(ready.sampler.largest())
-    trainer.updater.rehearse(largest)
     rate = _tokens_per_second(
         trainer, [trainer.batch(trainer.epoch[i]) for i in range(min(MEASURED, len(trainer.epoch)))]
     )
+    largest = trainer.batch(ready.sampler.largest())
+    trainer.updater.rehearse(largest)
     epoch = _target_tokens(ready) / rate
     yield "machine", ready.runtime.describe()
     yield "memory", f"about {mebibytes(ready.runtime.peak_memory_bytes())} at its peak; largest batch: {_size(largest)}"
-    checkpoint = sum(3 * 4 * tensor.numel() for tensor in distinct(ready.model).values())  # with Adam's two moments
+    numbers = 1 + numbers_kept(trainer.updater.optimizer)
+    checkpoint = sum(numbers * 4 * tensor.numel() for tensor in distinct(ready.model).values())
     kept = options.keep_last + options.keep_best + 1  # one is written before another goes
     yield "disk", f"about {mebibytes(checkpoint)} for a checkpoint, and at most {kept} of them"
     yield "time", f"about {_duration(epoch)} an epoch without validations, {rate:,.0f} target tokens/s"

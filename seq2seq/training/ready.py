@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from seq2seq.checkpoints import Manifest
 from seq2seq.config import Config
 from seq2seq.data.prepare import Corpora, Texts, encode_texts, read_texts
@@ -14,6 +16,7 @@ from seq2seq.errors import CheckpointError
 from seq2seq.evaluation.saved import model_for
 from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
+from seq2seq.models.weights import distinct
 from seq2seq.options import RuntimeConfig
 from seq2seq.progress import LOGGER
 from seq2seq.runs import RunFolder
@@ -76,6 +79,13 @@ class Earlier:
             )
         return tokenizers
 
+    def check_size(self, config: Config, tokenizers: TokenizerPair) -> None:
+        """CheckpointError where the config's model is larger than the checkpoint, before memory is taken for it."""
+        with torch.device("meta"):
+            sketch = model_for(config, tokenizers)
+        if sum(t.numel() * t.element_size() for t in distinct(sketch).values()) > self.newest.files["weights"]["bytes"]:
+            raise CheckpointError(f"run={self.folder.path}: the model of its config is larger than its checkpoints")
+
     def load(self, model: Seq2Seq) -> None:
         """The newest whole checkpoint's weights into `model`; what is newer is damaged, and goes."""
         self.restored = self.folder.checkpoints.load_newest(model)
@@ -128,6 +138,13 @@ class Ready:
             seed=config.seed,
         )
         updates_per_epoch = -(-len(sampler.epoch(0)) // config.trainer.accumulate)
+        last = last_update(config.trainer, updates_per_epoch)
+        scheduler = config.scheduler.ending(last)
+        if scheduler.horizon is not None and last is not None and scheduler.horizon < last:
+            LOGGER.warning(
+                "scheduler.decay_updates=%s: from there to update %s the learning rate stays at its last value; set "
+                "scheduler.decay_updates=%s to go on learning", f"{scheduler.horizon}", f"{last:,}", f"{last}",
+            )  # fmt: skip
         config = config.replace(
             run=str(folder.path),
             resume="never",
@@ -135,8 +152,10 @@ class Ready:
             precision=runtime.precision,
             threads=runtime.threads,
             attention=config.attention.fitted(corpora.report["source_per_target"]),
-            scheduler=config.scheduler.ending(last_update(config.trainer, updates_per_epoch)),
+            scheduler=scheduler,
         )
+        if earlier is not None:
+            earlier.check_size(config, corpora.tokenizers)
         seed_everything(config.seed)
         model = model_for(config, corpora.tokenizers)
         if earlier is not None:

@@ -13,10 +13,15 @@ from seq2seq.schema import show
 # What a training may go on with another value of. Those in MACHINE leave the computation the same but for rounding.
 COMMAND = {"run", "resume", "dry_run"}
 FREE = {
-    *("data.test", "data.cache", "data.workers"),
+    *("data.test", "data.cache", "data.workers", "scheduler.decay_updates"),
     *(f"trainer.{key}" for key in ("max_epochs", "max_updates", "max_minutes", "patience", "max_skipped")),
-    *(f"trainer.{key}" for key in ("validate_every", "save_every", "keep_last", "keep_best")),
+    *(f"trainer.{key}" for key in ("validate_every", "save_every", "save_minutes", "keep_last", "keep_best")),
     *(f"trainer.{key}" for key in ("log_every", "log_seconds", "translate_batch", "samples")),
+}
+WITHOUT_EFFECT = {  # on what comes out
+    *("data.cache", "data.workers"),
+    *(f"trainer.{key}" for key in ("save_every", "save_minutes", "keep_last", "keep_best", "log_every", "log_seconds")),
+    *(f"trainer.{key}" for key in ("translate_batch", "samples")),
 }
 MACHINE = {"device", "precision", "threads", "deterministic"}
 BY_CONTENT = {"data.train", "data.valid"}  # files may have moved: their SHA-256 count
@@ -48,12 +53,8 @@ def continued(stored: Config, asked: Config, where: str) -> tuple[Config, dict[s
     Raises:
         CheckpointError: with all differences that would make it another training.
     """
+    changed = differences(stored, asked)
     before, now = _flat(stored), _flat(asked)
-    changed = {
-        key: (before.get(key), now.get(key))
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and now.get(key) != "auto" and key not in COMMAND
-    }
     refused = {
         key: pair
         for key, pair in changed.items()
@@ -68,6 +69,16 @@ def continued(stored: Config, asked: Config, where: str) -> tuple[Config, dict[s
             + "\nleave these options out to go on with the run's own, or name another folder"
         )
     return amended(stored, asked, [*changed, "run"]), changed
+
+
+def differences(stored: Config, asked: Config) -> dict[str, tuple[Any, Any]]:
+    """The options that differ, as (before, now) by key; `auto` asks for what it came to."""
+    before, now = _flat(stored), _flat(asked)
+    return {
+        key: (before.get(key), now.get(key))
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and now.get(key) != "auto" and key not in COMMAND
+    }
 
 
 def refuse_changed_data(stored: Mapping[str, Any], found: Mapping[str, Any], where: str) -> None:

@@ -35,6 +35,8 @@ def random_state(runtime: Runtime) -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "python": {"version": version, "words": torch.tensor(words), "gauss": gauss},
     }
+    if runtime.device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
     if runtime.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(runtime.device)
     return states
@@ -44,5 +46,7 @@ def set_random_state(states: dict[str, Any], runtime: Runtime) -> None:
     torch.set_rng_state(states["torch"])
     python = states["python"]
     random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+    if runtime.device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
     if runtime.device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], runtime.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shlex
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from seq2seq.runtime import versions
 from seq2seq.training.interruption import Interruption
 from seq2seq.training.ready import Earlier, Ready
 from seq2seq.training.trainer import Trainer
+from seq2seq.training.validation import room_for_search
 
 LOGGER = logging.getLogger("seq2seq")
 
@@ -55,10 +57,10 @@ def train(config: Config) -> Run:
             except Interrupted as error:
                 raise _reported(folder, error) from None
     except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
         raise CheckpointError(
-            f"run={folder.path} can't be written: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}; its last whole checkpoint stays. Mend it, then go on "
-            f"with: {resume_command(folder.path)}"
+            f"run={folder.path} can't go on: {error.strerror or error}{where}; what was saved stays. Mend that, then "
+            f"go on with: {resume_command(folder.path)}"
         ) from error
 
 
@@ -86,6 +88,7 @@ def _train(folder: RunFolder, config: Config, log: LogFile, interruption: Interr
         ready = Ready.make(config if earlier is None else earlier.config, folder, earlier)
     if earlier is None:
         folder.create(ready.config)
+        shutil.rmtree(folder.tokenizer, ignore_errors=True)  # of an attempt that saved nothing
         ready.corpora.tokenizers.save(folder.tokenizer)
         folder.write_json("data.json", ready.corpora.report)
     else:
@@ -99,7 +102,7 @@ def _train(folder: RunFolder, config: Config, log: LogFile, interruption: Interr
         update=trainer.counters.update, changes=changes, versions=versions(), device=ready.runtime.describe()
     )
     reason = trainer.run(interruption)
-    with interruption.anywhere():
+    with interruption.anywhere(), room_for_search(ready.config.trainer.translate_batch):
         return _results(ready, trainer, translator, folder, reason)
 
 

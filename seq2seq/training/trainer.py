@@ -25,7 +25,7 @@ from seq2seq.training.journal import Journal
 from seq2seq.training.optim import Schedule, last_update
 from seq2seq.training.state import Counters, random_state, set_random_state
 from seq2seq.training.updater import Updater
-from seq2seq.training.validation import Validator
+from seq2seq.training.validation import Validator, room_for_search
 
 LOGGER = logging.getLogger("seq2seq")
 LOOK_EVERY = 10  # updates between looks at the number of skipped ones, for which the processor waits for the GPU
@@ -86,7 +86,8 @@ class Trainer:
         )  # fmt: skip
         self.journal = self.journal or Journal(self.folder)
         self.updater.rehearse(self.batch(self.sampler.largest()))
-        self._started = time.monotonic() - self.counters.wall_seconds
+        self._saved_at = time.monotonic()
+        self._started = self._saved_at - self.counters.wall_seconds
         done, total = self.counters.update, self._total_updates()
         with Progress("train", total, "updates", self.config.trainer.log_seconds, done=done) as bar:
             try:
@@ -94,6 +95,9 @@ class Trainer:
             except Interrupted:
                 self._save()
                 self.folder.checkpoints.wait()
+                raise
+            except Exception:  # what is being written is good
+                self.folder.checkpoints.settle()
                 raise
         LOGGER.info("stopped after update %s: %s", f"{self.counters.update:,}", reason)
         self._save()
@@ -112,7 +116,7 @@ class Trainer:
 
     def _until_a_limit(self, bar: Progress, interruption: Interruption) -> str:
         while True:
-            self._validate_and_save_if_due(interruption)  # first what an interruption kept from being done
+            self._save_and_validate_if_due(interruption)  # first what an interruption kept from being done
             reason = self._reason_to_stop()
             if reason is not None:
                 if self.counters.validated != self.counters.update:
@@ -173,17 +177,19 @@ class Trainer:
                 "trainer.clip_norm, or precision=fp32"
             )
 
-    def _validate_and_save_if_due(self, interruption: Interruption) -> None:
-        if self._due(self.config.trainer.validate_every) and self.counters.validated != self.counters.update:
-            self._validate(interruption)
-        if self._due(self.config.trainer.save_every):
+    def _save_and_validate_if_due(self, interruption: Interruption) -> None:
+        """In this order, for a validation can take long, and fail."""
+        options = self.config.trainer
+        if self._due(options.save_every) or time.monotonic() - self._saved_at >= 60 * options.save_minutes:
             self._save()
+        if self._due(options.validate_every) and self.counters.validated != self.counters.update:
+            self._validate(interruption)
 
     def _validate(self, interruption: Interruption) -> None:
         """Scores the model on the validation set, and saves it if it is among the best."""
         assert self.journal is not None
         counters, options = self.counters, self.config.trainer
-        with interruption.anywhere():
+        with interruption.anywhere(), room_for_search(options.translate_batch):
             scores = self.validator.validate(self.model)
         numbers = asdict(scores)
         counters.validated = counters.update
@@ -217,6 +223,7 @@ class Trainer:
         saving = (counters.update, counters.rank if validated else None)
         if self.saved == saving:
             return
+        self._saved_at = time.monotonic()
         if not finite(self.model):
             LOGGER.warning("update %s is not saved: its weights are not all finite", f"{counters.update:,}")
             return

@@ -16,15 +16,13 @@ from seq2seq.errors import TrainingError
 from seq2seq.evaluation.translator import predict
 from seq2seq.models.coverage import coverage_loss
 from seq2seq.models.seq2seq import Seq2Seq
-from seq2seq.runtime import Runtime
+from seq2seq.runtime import Runtime, out_of_memory
 from seq2seq.training.loss import Loss, cross_entropy
 from seq2seq.training.meter import Meter
-from seq2seq.training.optim import build_optimizer, load_numbers
+from seq2seq.training.optim import build_optimizer, load_numbers, numbers_kept
 from seq2seq.training.state import random_state, set_random_state
 
 LOGGER = logging.getLogger("seq2seq")
-# How the allocators of the CPU, of CUDA outside of torch's own, of Apple's GPU, and of cuBLAS and cuDNN put it.
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 
 
 class Updater:
@@ -60,11 +58,17 @@ class Updater:
         return tokens
 
     def rehearse(self, batch: Batch) -> None:
-        """Forward and backward without a step: where memory has no room for `batch`, that shows now."""
+        """Forward and backward without a step: where memory has no room for `batch`, that shows now.
+
+        What the optimizer will keep of each weight takes its room meanwhile, if it hasn't yet.
+        """
         random = random_state(self.runtime)
+        kept = 0 if self.optimizer.state else numbers_kept(self.optimizer)
+        reserved = [torch.empty_like(weight) for weight in self.model.parameters() for _ in range(kept)]
         try:
             self._gradients([batch], batch.target_tokens)
         finally:
+            del reserved
             self.optimizer.zero_grad(set_to_none=True)
             set_random_state(random, self.runtime)
 
@@ -95,7 +99,7 @@ class Updater:
                 for part in parts:
                     losses.append(self._backward(part, tokens))
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 self._take_smaller(parts[len(losses)])
             else:
@@ -140,7 +144,7 @@ class Updater:
             elif sound:
                 self.optimizer.step()
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             raise TrainingError(
                 "memory has no room for what the optimizer keeps of each weight; use optimizer=sgd, or a smaller model"
@@ -170,7 +174,3 @@ def _rows(batch: Batch, start: int, end: int) -> Batch:
 
 def _cells(batch: Batch) -> int:
     return batch.source.numel() + batch.target_output.numel()
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)

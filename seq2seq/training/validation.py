@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,11 +14,12 @@ from seq2seq.data.batch import collate
 from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.sampler import sorted_batches
 from seq2seq.data.text import ParallelText
+from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.evaluation.translator import Translator, predict
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import MetricConfig
-from seq2seq.runtime import Runtime
+from seq2seq.runtime import Runtime, out_of_memory
 from seq2seq.text.tokenizer import TokenizerPair
 from seq2seq.training.loss import cross_entropy
 
@@ -39,6 +42,20 @@ class Scores:
     def finite(self) -> bool:
         """Whether the loss is a number: otherwise the weights are no use, whatever BLEU says."""
         return math.isfinite(self.loss)
+
+
+@contextmanager
+def room_for_search(batch_size: int) -> Iterator[None]:
+    """Around a search: TrainingError with the way out where memory has no room for so many sentences at once."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"memory has no room to translate {batch_size} sentences at once; set a smaller trainer.translate_batch "
+            "or search.beam_size, and go on with resume=auto"
+        ) from error
 
 
 class Validator:

@@ -107,7 +107,7 @@ def test_a_gpu_is_asked_for_where_there_is_none(
         "evaluate": [model, f"source={files}/ok.de", f"reference={files}/ok.en"],
     }
     done = command(name, *words[name], "device=cuda")
-    assert done == Done(1, "", "error: device=cuda: torch finds no CUDA device here; use device=auto or device=cpu\n")
+    assert done == Done(1, "", "error: device=cuda: torch finds no CUDA device here; use device=cpu\n")
     assert list(here.iterdir()) == []
 
 

@@ -35,6 +35,9 @@ from seq2seq.training import train  # noqa: F401  # as above
 PAIRS, VALID = 90, 6
 TIMES = ("tokens_per_second", "seconds")  # what two equal trainings differ in
 RUNS = {  # what is trained, in turn
+    "defaults": ["precision=bf16", "threads=2", "trainer.batch_sentences=20"],
+    "feeding": ["decoder.input_feeding=true", "attention.coverage_loss=0.5", "data.train=[train,valid]"],
+    "transformer": ["experiment=transformer2017", "decoder.num_layers=1", "scheduler=cosine", "optimizer=adamw"],
     "plateau": ["encoder=gru", "attention=bahdanau", "decoder=gru", "trainer.save_every=1"],
     "accumulate": ["trainer.accumulate=3", "trainer.keep_best=2", "scheduler=cosine", "trainer.save_every=5"],
     "tokens": ["trainer.batch_sentences=null", "trainer.batch_tokens=90", "optimizer=sgd", "optimizer.momentum=0.5"],

@@ -720,8 +720,12 @@ def test_a_file_that_cannot_be_read_says_why(
 
     before = seq2seq.checkpoints.sha256
     monkeypatch.setattr(seq2seq.checkpoints, "sha256", deny)
-    assert_found(two, "weights.safetensors", said)
-    assert "Input/output error" in said()[0]
+    for which in ("best", "last"):
+        with pytest.raises(
+            CheckpointError, match=r"00000020\.weights\.safetensors can't be read: .*Input/output error"
+        ):
+            Checkpoints(two).weights(which)  # what may be whole is neither passed over nor dropped
+    assert not said()
 
 
 def test_a_training_at_work_may_drop_what_is_about_to_be_read(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,6 @@ FAULTY = [  # a line that can't be used, by which model, and why
     (b"{", "bahdanau", r"^line 6: not valid JSON "),
     (b'{"text": "der Hund", "focus": ["Katze"]}', "bahdanau", r'^line 6: the focus "Katze" is not in the text'),
     (b'{"text": "der Hund", "focus": ["Hund"]}', "none", r"^line 6: this model has no attention"),
-    (b'{"text": "der Hund sieht das Haus nach Hause"}', "bahdanau", r"^line 6: 8 source pieces with the end"),
     (b'{"text": "der Hund", "prefix": "the dog sees the house way home"}', "bahdanau", r"^line 6: 8 prefix pieces"),
 ]
 

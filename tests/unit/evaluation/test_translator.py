@@ -394,23 +394,22 @@ def test_no_ngram_occurs_twice(words, search):
 # --- models with a longest source and a longest target
 
 
-def test_a_line_that_the_model_cannot_read_is_refused_before_any_search(words, monkeypatch):
+def test_a_line_that_the_model_cannot_read_whole_is_cut(words, monkeypatch, caplog):
+    """One long line is no reason to lose those after it."""
+    monkeypatch.setattr(logging.getLogger("seq2seq"), "propagate", True)
     monkeypatch.setattr(words.model, "longest_source", 5)
-    monkeypatch.setattr(words.model, "start", None)  # no search can begin
     long = "ein Kind findet den Weg"
-    with pytest.raises(DataError) as raised:
-        words.translate(["uns", "der Hund sieht uns", long], first_line=7)
-    assert str(raised.value) == (
-        "line 9: 6 source pieces with the end of sentence, but this model takes at most 5 (by its "
-        "attention.max_source_length or encoder.max_length): shorten the line, or set search.max_source_length=4 to "
-        "cut it"
-    )
-    monkeypatch.undo()
-    monkeypatch.setattr(words.model, "longest_source", 5)
-    fitting = words.translate(["uns", "der Hund sieht uns", " " * 40])
-    assert [len(translation.source_tokens) for translation in fitting] == [2, 5, 1]
-    cut = having(words, max_source_length=4).translate([long])
-    assert cut[0].source_tokens == [*(f"\u2581{word}" for word in long.split()[:4]), "</s>"]
+    translations = words.translate(["uns", "der Hund sieht uns", long, " " * 40], first_line=7)
+    assert [len(translation.source_tokens) for translation in translations] == [2, 5, 5, 1]
+    assert translations[2].source_tokens == [*(f"\u2581{word}" for word in long.split()[:4]), "</s>"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "line 9: cut from 5 to 4 tokens (all that this model takes, with the end of sentence)"
+    ]
+    caplog.clear()
+    having(words, max_source_length=3).translate([long])
+    assert [record.getMessage() for record in caplog.records] == [
+        "line 1: cut from 5 to 3 tokens (search.max_source_length)"
+    ]
 
 
 def test_no_output_is_longer_than_the_model_can_write(words, monkeypatch):

@@ -61,7 +61,15 @@ def test_skipped_in_a_row_are_counted_across_reports() -> None:
         add(meter, 1.0, 1.0, 1, sound=sound)
         counts.append(meter.skipped_in_row())
         meter.read(1.0)
-    assert counts == [1, 0, 1, 2, 3, 0]
+    assert counts == [1, 1, 1, 2, 3, 3]  # a row that went on at one look is told at the next
+    assert meter.skipped_in_row() == 0
+
+
+def test_a_row_between_two_looks_is_seen() -> None:
+    meter = Meter(CPU)
+    for sound in (True, False, False, False, True, False, True):
+        add(meter, 1.0, 1.0, 1, sound=sound)
+    assert [meter.skipped_in_row() for _ in range(2)] == [3, 0]
 
 
 def test_a_loss_beyond_exponentials_has_a_perplexity_all_the_same() -> None:
