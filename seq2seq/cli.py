@@ -87,7 +87,7 @@ def _train(plain: dict[str, Any]) -> str:
     from seq2seq.training.plan import plan
     from seq2seq.training.train import train
 
-    config = _gone_on_with(Config.from_dict(plain))
+    config = _gone_on_with(plain)
     if config.dry_run:
         sys.stdout.write(plan(config))
         return ""
@@ -124,7 +124,7 @@ def _compare(plain: dict[str, Any]) -> str:
     return ""
 
 
-def _gone_on_with(config: Config) -> Config:
+def _gone_on_with(plain: dict[str, Any]) -> Config:
     """Where `resume=auto` finds a run and the command line names no component, the run's own config with its changes.
 
     So `run=FOLDER resume=auto` is enough, and so is the command line that began the run.
@@ -132,14 +132,15 @@ def _gone_on_with(config: Config) -> Config:
     from seq2seq.runs import RunFolder
     from seq2seq.training.resume import amended
 
-    if config.resume == "never" or config.run is None or not RunFolder(Path(config.run)).exists:
-        return config
+    run = plain.get("run")
+    if plain.get("resume") != "auto" or not isinstance(run, str) or not RunFolder(Path(run)).exists:
+        return Config.from_dict(plain)
     # data=files comes with data.train=PREFIX and the like, which alone choose no component
     words = [word for word in HydraConfig.get().overrides.task if "=" in word and word != "data=files"]
     keys = [override.key_or_group for override in OverridesParser.create().parse_overrides(words)]
     if set(keys) & set(_groups("train")):
-        return config
-    return amended(RunFolder.open(Path(config.run)).read_config(), config, [*keys, "run"])
+        return Config.from_dict(plain)
+    return amended(RunFolder.open(Path(run)).read_config(), plain, [*keys, "run"])
 
 
 def _main(command: str, job: Callable[[dict[str, Any]], str]) -> None:

@@ -27,21 +27,24 @@ MACHINE = {"device", "precision", "threads", "deterministic"}
 BY_CONTENT = {"data.train", "data.valid"}  # files may have moved: their SHA-256 count
 
 
-def amended(stored: Config, asked: Config, keys: Iterable[str]) -> Config:
-    """`stored` with the options `keys`, such as `trainer.max_epochs`, as they are in `asked`.
+def amended(stored: Config, asked: Mapping[str, Any], keys: Iterable[str]) -> Config:
+    """`stored` with what the plain options `asked` have at `keys`, such as `trainer.max_epochs`.
 
-    A key may be below an option (`data.test.news`) or above some (`metric`); one that is neither changes nothing.
+    A key may be below an option (`data.test.news`) or above some (`metric`); one that isn't in `asked` changes nothing.
+
+    Raises:
+        ConfigError: unknown or impossible options.
     """
-    plain, values = stored.to_dict(), _flat(asked)
-    dotted = [f"{key}." for key in keys]
-    for leaf in values:
-        if not any(key.startswith(f"{leaf}.") or leaf.startswith(key) for key in dotted):
-            continue
-        *groups, name = leaf.split(".")
-        place = plain
-        for group in groups:
-            place = place[group]
-        place[name] = values[leaf]
+    plain = stored.to_dict()
+    for key in keys:
+        options, place, given, names = stored, plain, asked, key.split(".")
+        while names[1:] and dataclasses.is_dataclass(getattr(options, names[0], None)):
+            name = names.pop(0)
+            options, place, given = getattr(options, name), place[name], given[name]
+        name = names[0]
+        if name in given:
+            above = dataclasses.is_dataclass(getattr(options, name, None)) and isinstance(given[name], Mapping)
+            place[name] = {**place[name], **given[name]} if above else given[name]
     return Config.from_dict(plain)
 
 
@@ -68,7 +71,7 @@ def continued(stored: Config, asked: Config, where: str) -> tuple[Config, dict[s
             "\n".join([f"run={where} can't be gone on with under another config:", *lines])
             + "\nleave these options out to go on with the run's own, or name another folder"
         )
-    return amended(stored, asked, [*changed, "run"]), changed
+    return amended(stored, asked.to_dict(), [*changed, "run"]), changed
 
 
 def differences(stored: Config, asked: Config) -> dict[str, tuple[Any, Any]]:

@@ -195,6 +195,16 @@ def test_other_data_are_refused_and_moved_ones_are_not(
     assert "resuming from update 2" in done.err
 
 
+def test_a_mistyped_change_is_no_change(
+    command: Command, here: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(command, words, 2, monkeypatch)
+    done = command("train", "run=r", "resume=auto", "trainer.max_epoch=9", "decoder.layers=3")
+    assert done.code == 1
+    assert "unknown option trainer.max_epoch: did you mean trainer.max_epochs?" in done.err
+    assert "decoder.layers" in done.err
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     command: Command, here: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,3 +318,69 @@ def test_a_dry_run_tells_and_leaves_nothing(command: Command, here: Path, words:
 
 def test_the_signal_of_an_interruption_is_the_exit_code() -> None:
     assert issubclass(Interrupted, KeyboardInterrupt)  # so that nothing takes it for an error to go on after
+
+
+def test_resume_needs_a_folder(command: Command, here: Path, words: list[str]) -> None:
+    """Without one, every command line would begin a training of its own."""
+    without = [word for word in words if word != "run=r"]
+    said = "error: resume=auto goes on with a folder, and none is named: set run=FOLDER\n"
+    assert command("train", *without, "resume=auto") == Done(1, "", said)
+    swept = command("train", "-m", *without, "resume=auto", "seed=1,2")
+    assert (swept.code, swept.err.endswith(said)) == (1, True)
+
+
+def test_a_longer_cosine_says_that_it_learns_no_more(command: Command, here: Path, words: list[str]) -> None:
+    assert command("train", *words, "scheduler=cosine", "trainer.max_epochs=1").code == 0
+    longer = command("train", "run=r", "resume=auto", "trainer.max_epochs=2")
+    assert longer.code == 0
+    assert "warning: scheduler.decay_updates=15: from there to update 30 the learning rate stays" in longer.err
+    moved = command("train", "run=r", "resume=auto", "trainer.max_epochs=3", "scheduler.decay_updates=60")
+    assert (moved.code, "the learning rate stays" in moved.err) == (0, False)
+    rates = [line["learning_rate"] for line in metrics(here / "r") if line["kind"] == "train"]
+    assert rates[5] == 0 < rates[8]
+
+
+def test_a_first_attempt_with_other_tokenizers_leaves_none(
+    command: Command, here: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert command("train", *words).code == 130
+    assert [path.name for path in (here / "r" / "tokenizer").iterdir()] == ["shared.model"]
+    apart = ["tokenizer.shared=false", "tokenizer.vocab_size=auto", "trainer.max_updates=2"]
+    assert command("train", "run=r", "resume=auto", *apart).code == 0
+    assert sorted(path.name for path in (here / "r" / "tokenizer").iterdir()) == ["source.model", "target.model"]
+    assert command("translate", "run=r", stdin=b"Ein Hund.\n").code == 0
+
+
+def test_a_validation_without_room_names_the_way_out(
+    command: Command, here: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was trained is saved before it is validated."""
+    from seq2seq.training.validation import Validator
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Validator, "validate", full)
+        done = command("train", *words, "trainer.save_every=1 epoch")
+    assert done.code == 1
+    assert (
+        "error: memory has no room to translate 20 sentences at once; set a smaller trainer.translate_batch" in done.err
+    )
+    again = command("train", "run=r", "resume=auto", "trainer.translate_batch=5")
+    assert (again.code, "resuming from update 15" in again.err) == (0, True)
+
+
+@pytest.mark.slow
+def test_a_terminal_that_goes_away_stops_nothing(corpus: Corpus, here: Path, words: list[str]) -> None:
+    """`train.py 2>&1 | tee log`, and tee is killed."""
+    line = [sys.executable, str(SCRIPTS / "train.py"), *words, "trainer.log_every=1", "trainer.log_seconds=0.1"]
+    with subprocess.Popen(line, cwd=here, stderr=subprocess.PIPE) as training:
+        assert training.stderr is not None
+        training.stderr.readline()
+        training.stderr.close()
+        assert training.wait(timeout=120) == 0
+    assert (here / "r" / "results.json").exists()
+    assert "stopped after update 30" in (here / "r" / "train.log").read_text(encoding="utf-8")

@@ -259,7 +259,9 @@ def test_amended_takes_the_options_named_and_no_others() -> None:
         trainer={"max_epochs": 3, "patience": 1},
         metric={"tokenize": "char", "lowercase": True},
     )
-    result = amended(stored, asked, ["trainer.max_epochs", "data.test.news", "metric", "hydra.verbose", "threads"])
+    result = amended(
+        stored, asked.to_dict(), ["trainer.max_epochs", "data.test.news", "metric", "hydra.verbose", "threads"]
+    )
     assert result == dataclasses.replace(
         stored,
         threads=2,
@@ -267,18 +269,18 @@ def test_amended_takes_the_options_named_and_no_others() -> None:
         trainer=dataclasses.replace(stored.trainer, max_epochs=3),
         metric=asked.metric,
     )
-    assert amended(stored, asked, []) == stored
+    assert amended(stored, asked.to_dict(), []) == stored
 
 
 def test_amended_tells_options_from_others_that_begin_alike() -> None:
     stored, asked = config(), config(seed=2, trainer={"patience": 1, "max_epochs": 3})
-    assert amended(stored, asked, ["trainer.max", "see", "trainer.patience_", "run_"]) == stored
+    assert amended(stored, asked.to_dict(), ["trainer.max", "see", "trainer.patience_", "run_"]) == stored
 
 
 def test_amended_is_checked_like_any_config() -> None:
     stored = config(trainer={"batch_tokens": 100, "batch_sentences": None})
     with pytest.raises(ConfigError, match="batch_tokens"):
-        amended(stored, config(), ["trainer.batch_sentences"])
+        amended(stored, config().to_dict(), ["trainer.batch_sentences"])
 
 
 def files(*contents: str, folder: str = "") -> dict[str, str]:
