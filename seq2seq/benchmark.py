@@ -173,7 +173,7 @@ def _material(config: Config, measure: MeasureConfig, runtime: Runtime) -> Mater
     )
     training = [collate(corpora.train, rows, pair) for rows in sampler.epoch(0)[: measure.updates]]
     text = next(iter(texts.tests.values()), texts.valid)
-    corpus, _ = EncodedCorpus.encode(text, pair, None)
+    corpus = EncodedCorpus.encode(text, pair)
     rows_of = sorted_batches(corpus.source_lengths, config.trainer.translate_batch)
     translation = [collate(corpus, rows, pair) for rows in rows_of]
     return Material(model.to(runtime.device), training, translation, translator is None, translator)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
-
-try:
-    import fcntl
-except ImportError:  # no such locks on Windows: there, users keep processes apart themselves
-    fcntl = None  # type: ignore[assignment]
 
 
 class Lock:
@@ -38,11 +34,10 @@ class Lock:
             return False
         with ExitStack() as closing:
             file = closing.enter_context(self.path.open("a+", encoding="utf-8"))
-            if fcntl is not None:
-                try:
-                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except (BlockingIOError, PermissionError):  # POSIX allows either
-                    return False
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):  # POSIX allows either
+                return False
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()

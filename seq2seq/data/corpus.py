@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seq2seq.data.encode import Encoder
 from seq2seq.data.text import ParallelText
-from seq2seq.errors import CheckpointError, DataError
+from seq2seq.errors import CheckpointError
 from seq2seq.text.tokenizer import TokenizerPair
 
 ENCODED_AT_ONCE = 100_000  # lines; bounds the Python integers that exist at a time
@@ -33,25 +33,19 @@ class EncodedCorpus:
         self.target, self.target_offsets = target, target_offsets
 
     @classmethod
-    def encode(cls, text: ParallelText, tokenizers: TokenizerPair, max_length: int | None) -> tuple[EncodedCorpus, int]:
-        """Encodes `text` and drops pairs with a side of more than `max_length` pieces; says how many it dropped.
-
-        DataError where nothing is left.
-        """
-        encoder = Encoder(tokenizers, max_length, threads=-1)
+    def encode(cls, text: ParallelText, tokenizers: TokenizerPair) -> EncodedCorpus:
+        """All pairs of `text`, in memory."""
+        encoder = Encoder(tokenizers, None, threads=-1)
         parts = [
             encoder.encode(text.source[start : start + ENCODED_AT_ONCE], text.target[start : start + ENCODED_AT_ONCE])
             for start in range(0, len(text), ENCODED_AT_ONCE)
         ]
-        corpus = cls(
+        return cls(
             _joined([part.source for part in parts]),
             _offsets([part.source_lengths for part in parts]),
             _joined([part.target for part in parts]),
             _offsets([part.target_lengths for part in parts]),
         )
-        if not len(corpus):
-            raise nothing_left(text.name, len(text), max_length)
-        return corpus, len(text) - len(corpus)
 
     @classmethod
     def map(cls, folder: Path, pairs: int, source_tokens: int, target_tokens: int) -> EncodedCorpus:
@@ -90,13 +84,6 @@ class EncodedCorpus:
         source_start, source_end = self.source_offsets[i : i + 2].tolist()
         target_start, target_end = self.target_offsets[i : i + 2].tolist()
         return self.source[source_start:source_end], self.target[target_start:target_end]
-
-
-def nothing_left(name: str, pairs: int, max_length: int | None) -> DataError:
-    return DataError(
-        f"{name}: none of the {pairs} pairs is within data.max_length={max_length} pieces on both sides; "
-        "raise data.max_length"
-    )
 
 
 def _lengths(offsets: Tensor) -> Tensor:

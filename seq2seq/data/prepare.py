@@ -102,7 +102,7 @@ def encode_texts(config: Config, texts: Texts, tokenizers: TokenizerPair | None 
     cache = Cache(Path(data.cache))
     if tokenizers is None:
         tokenizers = _tokenizers(config, texts, cache, processes)
-    valid, _ = EncodedCorpus.encode(texts.valid, tokenizers, None)
+    valid = EncodedCorpus.encode(texts.valid, tokenizers)
     _check_lengths(config, texts, valid, tokenizers)
     stored, train = _training_pairs(config, texts, tokenizers, cache, processes)
     if stored.too_long:

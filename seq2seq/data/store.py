@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.corpus import EncodedCorpus, nothing_left
+from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.encode import EncodedPairs, Encoder
 from seq2seq.data.lengths import LengthLimit
 from seq2seq.data.processes import in_order
@@ -64,7 +64,10 @@ class StoredPairs:
         text.check_unchanged()
         pairs = sum(counts.values())
         if not pairs:
-            raise nothing_left("train", len(text), encoder.max_length)
+            raise DataError(
+                f"train: none of the {len(text)} pairs is within data.max_length={encoder.max_length} pieces on both "
+                "sides; raise data.max_length"
+            )
         source_tokens = sum(source * count for (source, _), count in counts.items())
         target_tokens = sum(target * count for (_, target), count in counts.items())
         limit = LengthLimit.fit(counts)

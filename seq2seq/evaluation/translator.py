@@ -180,7 +180,7 @@ class Translator:
         if not sources:
             return []
         text = ParallelText("pairs", list(sources), list(targets), ())
-        corpus, _ = EncodedCorpus.encode(text, self.tokenizers, None)
+        corpus = EncodedCorpus.encode(text, self.tokenizers)
         model = self.model
         for side, of_side, longest in (
             ("source", corpus.source_lengths, model.longest_source),

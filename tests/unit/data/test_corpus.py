@@ -12,7 +12,7 @@ from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.encode import EncodedPairs
 from seq2seq.data.store import CorpusFiles
 from seq2seq.data.text import ParallelText
-from seq2seq.errors import CheckpointError, DataError
+from seq2seq.errors import CheckpointError
 from seq2seq.text.tokenizer import TokenizerPair
 
 TENSORS = ("source", "source_offsets", "source_lengths", "target", "target_offsets", "target_lengths")
@@ -31,8 +31,8 @@ def tokenizers() -> TokenizerPair:
 def test_encoding_keeps_order_ids_and_lengths(tokenizers: TokenizerPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENCODED_AT_ONCE", 2)
     text = text_of(("abc", "uv"), ("", "x"), ("d e f", ""), ("a", "uvw xyz"), ("ü", "y"))
-    corpus, dropped = EncodedCorpus.encode(text, tokenizers, None)
-    assert (len(corpus), dropped) == (5, 0)
+    corpus = EncodedCorpus.encode(text, tokenizers)
+    assert len(corpus) == 5
     for i in range(5):
         source, target = corpus.pair(i)
         assert source.tolist() == tokenizers.source.encode(text.source[i])
@@ -41,18 +41,6 @@ def test_encoding_keeps_order_ids_and_lengths(tokenizers: TokenizerPair, monkeyp
     assert corpus.source_offsets.dtype == corpus.target_offsets.dtype == torch.int64
     assert corpus.source_lengths.tolist() == [4, 0, 6, 2, 3]  # characters, the space in front, and ü as two bytes
     assert corpus.target_lengths.tolist() == [3, 2, 0, 8, 2]
-
-
-def test_pairs_too_long_on_either_side_are_dropped_and_counted(tokenizers: TokenizerPair) -> None:
-    text = text_of(("abc", "uv"), ("abcd", "u"), ("a", "uvwx"), ("ab", "uvw"))  # one piece more than characters
-    corpus, dropped = EncodedCorpus.encode(text, tokenizers, 4)
-    assert dropped == 2
-    assert [corpus.pair(i)[0].tolist() for i in range(2)] == [tokenizers.source.encode(line) for line in ("abc", "ab")]
-    with pytest.raises(DataError) as raised:
-        EncodedCorpus.encode(text, tokenizers, 2)
-    assert str(raised.value) == (
-        "train: none of the 4 pairs is within data.max_length=2 pieces on both sides; raise data.max_length"
-    )
 
 
 # --- files
