@@ -164,13 +164,7 @@ def _material(config: Config, measure: MeasureConfig, runtime: Runtime) -> Mater
         model = build_model(config, pair.source.vocab_size, pair.target.vocab_size)
     else:
         model = translator.model
-    sampler = BatchSampler(
-        corpora.train.source_lengths,
-        corpora.train.target_lengths,
-        batch_tokens=config.trainer.batch_tokens,
-        batch_sentences=config.trainer.batch_sentences,
-        seed=config.seed,
-    )
+    sampler = BatchSampler.of(corpora.train, config.trainer, config.seed)
     training = [collate(corpora.train, rows, pair) for rows in sampler.epoch(0)[: measure.updates]]
     text = next(iter(texts.tests.values()), texts.valid)
     corpus = EncodedCorpus.encode(text, pair)

@@ -9,7 +9,9 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.errors import ConfigError
+from seq2seq.options import TrainerConfig
 
 MEASURED_AT_ONCE = 4_000  # batches; bounds what padding_efficiency holds
 
@@ -45,6 +47,17 @@ class BatchSampler:
         self.batch_sentences = batch_sentences
         self.seed = seed
         self.chunk_batches = chunk_batches
+
+    @classmethod
+    def of(cls, corpus: EncodedCorpus, trainer: TrainerConfig, seed: int) -> BatchSampler:
+        """The batches of a corpus, in the size that the trainer's options ask for."""
+        return cls(
+            corpus.source_lengths,
+            corpus.target_lengths,
+            batch_tokens=trainer.batch_tokens,
+            batch_sentences=trainer.batch_sentences,
+            seed=seed,
+        )
 
     def epoch(self, number: int) -> Epoch:
         """The batches of an epoch; every sentence occurs once."""

@@ -130,13 +130,7 @@ class Ready:
         runtime = Runtime.resolve(config, training=True)
         texts = read_texts(config)
         corpora = encode_texts(config, texts, None if earlier is None else earlier.refuse_changed(texts))
-        sampler = BatchSampler(
-            corpora.train.source_lengths,
-            corpora.train.target_lengths,
-            batch_tokens=config.trainer.batch_tokens,
-            batch_sentences=config.trainer.batch_sentences,
-            seed=config.seed,
-        )
+        sampler = BatchSampler.of(corpora.train, config.trainer, config.seed)
         updates_per_epoch = -(-len(sampler.epoch(0)) // config.trainer.accumulate)
         last = last_update(config.trainer, updates_per_epoch)
         scheduler = config.scheduler.ending(last)
