@@ -63,6 +63,7 @@ def test_any_path_arrives_as_it_was_typed(path: str) -> None:
     assert arrives(quote_paths(path, several=False)) == path
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PATHS)
 @example("a,b [c]=ü ~x\\")

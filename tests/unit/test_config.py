@@ -213,6 +213,7 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.dictionaries(KEYS, PLAIN, max_size=6))
 def test_from_dict_gives_a_config_or_a_config_error(plain: dict[str, Any]) -> None:

@@ -183,6 +183,7 @@ def assert_sound(config: Config) -> None:
     assert {tensor.device.type for tensor in [*model.parameters(), *model.buffers()]} == {"meta"}
 
 
+@pytest.mark.slow
 @settings(repeatable, max_examples=100)
 @given(configs())
 def test_what_is_accepted_survives_json_and_builds_without_memory(plain: dict[str, Any]) -> None:

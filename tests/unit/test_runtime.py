@@ -132,6 +132,7 @@ with torch.inference_mode():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_products_of_many_shapes_fill_no_memory() -> None:
     """Once the caches are full; without their limits, each new shape takes half a megabyte more."""
