@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from seq2seq.errors import ConfigError
-from seq2seq.options import RuntimeConfig
+from seq2seq.options import RuntimeConfig, available_cores
 
 # How the allocators of the CPU, of CUDA outside of torch's own, of Apple's GPU, and of cuBLAS and cuDNN put it.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
@@ -46,7 +46,7 @@ class Runtime:
         # in many shapes, and a long translation would fill gigabytes. Both read this once, before their first product.
         for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
             os.environ.setdefault(cache, "64")
-        threads = _available_cores() if isinstance(options.threads, str) else options.threads
+        threads = available_cores() if isinstance(options.threads, str) else options.threads
         torch.set_num_threads(threads)
         device = _device(options.device)
         precision: str = options.precision
@@ -115,10 +115,6 @@ def _device(asked: str) -> torch.device:
     if asked == "mps" and not mps:
         raise ConfigError("device=mps: torch finds no Apple GPU here; use device=cpu")
     return torch.device(asked)
-
-
-def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _fastest(device: torch.device) -> str:

@@ -15,12 +15,12 @@ from seq2seq.data.cache import Cache, key_of
 from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.encode import Encoder, TokenizerTraining
 from seq2seq.data.lengths import LengthLimit
-from seq2seq.data.processes import Process, available_cores
+from seq2seq.data.processes import Process
 from seq2seq.data.store import StoredPairs
 from seq2seq.data.text import ParallelText, TrainingText, hold_out, overlap, read_parallel, survey
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.files import read_json, sha256, write_json
-from seq2seq.options.base import resolve
+from seq2seq.options.base import available_cores, resolve
 from seq2seq.text.tokenizer import TokenizerPair
 
 LOGGER = logging.getLogger("seq2seq")
@@ -36,7 +36,6 @@ class Texts:
     train: TrainingText
     valid: ParallelText
     tests: dict[str, ParallelText]
-    blank: int  # training pairs dropped for a blank side
     files: dict[str, Any]  # SHA-256 by path: of "train", of "valid" (if it has files of its own), of each "test"
 
 
@@ -85,7 +84,7 @@ def read_texts(config: Config) -> Texts:
         "valid": {} if given is None else _hashes(given.files),
         "test": {name: _hashes(text.files) for name, text in tests.items()},
     }
-    return Texts(train, valid, tests, train.blank, files)
+    return Texts(train, valid, tests, files)
 
 
 def encode_texts(config: Config, texts: Texts, tokenizers: TokenizerPair | None = None) -> Corpora:
@@ -117,7 +116,7 @@ def encode_texts(config: Config, texts: Texts, tokenizers: TokenizerPair | None 
     report = {
         "files": texts.files,
         "pairs": {"train": stored.pairs, **sizes},
-        "dropped": {"blank": texts.blank, "too_long": stored.too_long},
+        "dropped": {"blank": texts.train.blank, "too_long": stored.too_long},
         "tokenizer": tokenizers.digests,
         "vocab_size": {"source": tokenizers.source.vocab_size, "target": tokenizers.target.vocab_size},
         "length_limit": stored.limit._asdict(),

@@ -123,11 +123,6 @@ def in_order(task: Callable[[Request], Answer], requests: Iterable[Request], pro
             yield under_way.popleft().result()
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def serve() -> None:
     """What such a process does: reads the task, then answers requests with log lines, an error or None, an answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the one that started this decides

@@ -4,7 +4,7 @@ The defaults here are those in configs/ (a test compares them).
 """
 
 from seq2seq.options.attention import AttentionConfig, LuongGeneralConfig
-from seq2seq.options.base import Auto, Place, Precision, number
+from seq2seq.options.base import Auto, Place, Precision, available_cores, number
 from seq2seq.options.data import DataConfig, TokenizerConfig
 from seq2seq.options.decoder import LSTMDecoderConfig
 from seq2seq.options.encoder import LSTMEncoderConfig
@@ -28,5 +28,6 @@ __all__ = [
     "SearchConfig",
     "TokenizerConfig",
     "TrainerConfig",
+    "available_cores",
     "number",
 ]

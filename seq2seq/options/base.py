@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import field
 from typing import Any, Literal
 
@@ -33,6 +34,11 @@ def numbers(default: Any, low: float | None, high: float | None, most: int, leas
 def resolve(asked: int | Auto, default: int) -> int:
     """A size that may be `auto`."""
     return default if isinstance(asked, str) else asked
+
+
+def available_cores() -> int:
+    """What `auto` comes to for threads and processes: the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def residual_faults(group: str, options: Any) -> list[str]:

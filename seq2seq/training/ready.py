@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.models.weights import distinct
 from seq2seq.options import RuntimeConfig
-from seq2seq.progress import LOGGER
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime, seed_everything
 from seq2seq.text.tokenizer import TokenizerPair
@@ -26,6 +26,8 @@ from seq2seq.training.optim import last_update
 from seq2seq.training.resume import continued, refuse_changed_data
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.validation import Validator
+
+LOGGER = logging.getLogger("seq2seq")
 
 
 @dataclass
