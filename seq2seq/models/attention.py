@@ -13,6 +13,7 @@ from seq2seq.models.dropout import Dropout
 from seq2seq.models.memory import Encoded, Memory
 from seq2seq.models.priors import Prior
 from seq2seq.models.scores import Score
+from seq2seq.models.unrolled import unrolled
 from seq2seq.models.windows import Window
 
 
@@ -85,9 +86,9 @@ class Attention(nn.Module):
             steps = torch.arange(state.step, state.step + length, device=query.device)
             context, weights, _ = self.weigh(query, memory, steps, None)
             return Attended(context, weights, AttentionState(state.step + length))
-        contexts, all_weights = [], []
+        loop, contexts, all_weights = unrolled(self), [], []
         for hidden in query.unbind(1):
-            context, weights, state = self.step(hidden, memory, state)
+            context, weights, state = loop.step(hidden, memory, state)
             contexts.append(context)
             all_weights.append(weights)
         return Attended(torch.stack(contexts, dim=1), torch.stack(all_weights, dim=1), state)

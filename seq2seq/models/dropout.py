@@ -22,8 +22,13 @@ class Dropout(nn.Module):
         self.threshold = round(p * 65536) - 32768  # a 16-bit number below it drops its element
         self.scale = 65536 / (32768 - self.threshold)
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is dropped: in training, with a rate above 0."""
+        return self.training and self.p > 0.0
+
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0:
+        if not self.active:
             return inputs
         if inputs.device.type != "cpu":
             return F.dropout(inputs, self.p)
@@ -34,7 +39,7 @@ class Dropout(nn.Module):
 
         They have the type and the device of `like`. None where nothing is dropped: in eval mode, or with p = 0.
         """
-        if not self.training or self.p == 0.0:
+        if not self.active:
             return None
         return self._draw((rows, steps, size), like)
 
@@ -60,7 +65,7 @@ class LockedDropout(Dropout):
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0:
+        if not self.active:
             return inputs
         assert inputs.dim() == 3, "a locked mask belongs to whole sequences (B, T, N)"
         rows, _, size = inputs.shape

@@ -13,6 +13,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from seq2seq.models.cells import GATES, TRANSITIONS, Cell, initialise
 from seq2seq.models.dropout import make_dropout
 from seq2seq.models.memory import RNNState
+from seq2seq.models.packing import Packing
+from seq2seq.models.recurrence import Weights, run_layer
+from seq2seq.models.unrolled import unrolled
 
 
 class RNNSpec(NamedTuple):
@@ -165,6 +168,8 @@ class FusedLayer(Layer):
         return outputs, _wrap(final)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
+        if inputs.device.type == "cpu":
+            return self._encode_here(inputs, lengths)
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
         outputs, final = self.rnn(packed)
         assert isinstance(outputs, PackedSequence)
@@ -174,6 +179,22 @@ class FusedLayer(Layer):
             cell = None if state.cell is None else _join_directions(state.cell)
             state = RNNState(_join_directions(state.hidden), cell)
         return memory, state
+
+    def _encode_here(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
+        """On a CPU, where torch's kernels take packed sentences a step and a gate at a time."""
+        rows, size, _ = inputs.shape
+        packing, weights = Packing.of(lengths, size, inputs.device), self._weights()
+        zeros = weights.of_hidden.new_zeros(len(weights.of_hidden), rows, self.rnn.hidden_size)
+        first = RNNState(zeros, zeros if isinstance(self.rnn, nn.LSTM) else None)
+        outputs, final = run_layer(packing.pack(inputs), packing, weights, first)
+        final = final.select(packing.order.argsort())
+        cell = None if final.cell is None else _join_directions(final.cell)
+        return packing.pad(outputs, size), RNNState(_join_directions(final.hidden), cell)
+
+    def _weights(self) -> Weights:
+        suffixes = ["l0", "l0_reverse"][: 2 if self.rnn.bidirectional else 1]
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return Weights(*(torch.stack([getattr(self.rnn, f"{name}_{suffix}") for suffix in suffixes]) for name in names))
 
     def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor | None]:
         rnn = self.rnn
@@ -195,9 +216,9 @@ class LoopedLayer(Layer):
 
     def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         hidden, cell = _at(state, 0)
-        outputs = []
+        advance, outputs = unrolled(self.cells[0]), []
         for gates in self.projections[0](inputs).unbind(1):
-            hidden, cell = self.cells[0](gates, hidden, cell)
+            hidden, cell = advance(gates, hidden, cell)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), _stack([(hidden, cell)])
 
@@ -206,7 +227,8 @@ class LoopedLayer(Layer):
         counts = packed.batch_sizes.tolist()  # at each position, the sentences with a word there; on the CPU always
         both, finals = [], []
         for direction, (cell, projection) in enumerate(zip(self.cells, self.projections, strict=True)):
-            outputs, final = self._run(cell, torch.split(projection(packed.data), counts), backwards=direction == 1)
+            gates = torch.split(projection(packed.data), counts)
+            outputs, final = self._run(unrolled(cell), gates, backwards=direction == 1)
             both.append(outputs)
             finals.append(final)
         data = torch.cat(both, dim=-1)

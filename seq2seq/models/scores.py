@@ -7,7 +7,7 @@ teacher forcing, the K beams of a search, or one step. h_t is a decoder state, h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.errors import DataError
-
-Activation = Callable[[Tensor], Tensor]
+from seq2seq.models.additive import RELU, SIGMOID, TANH, Activation, additive_scores
 
 # the nonlinearity of the additive scores; both papers take the tanh
-ACTIVATIONS: dict[str, Activation] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}
+ACTIVATIONS: dict[str, Activation] = {"tanh": TANH, "sigmoid": SIGMOID, "relu": RELU}
 
 # CosineScore counts a shorter vector as one of this length: a zero vector scores 0, with a finite gradient
 SHORTEST = 1e-4
@@ -110,7 +109,7 @@ class AdditiveScore(Score):
     the one before the RNN's step, Luong's the one after it. Another `activation` may stand for the tanh.
     """
 
-    def __init__(self, query_size: int, memory_size: int, key_size: int, activation: Activation = torch.tanh) -> None:
+    def __init__(self, query_size: int, memory_size: int, key_size: int, activation: Activation = TANH) -> None:
         super().__init__()
         self.query_projection = nn.Linear(query_size, key_size, bias=False)  # W_a
         self.key_projection = nn.Linear(memory_size, key_size, bias=False)  # U_a
@@ -123,12 +122,11 @@ class AdditiveScore(Score):
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         query = self.query_projection(query)  # (B, Q, H) -> (B, Q, A)
-        hidden = self.activation(query.unsqueeze(2) + keys.unsqueeze(1))  # (B, Q, S, A)
-        return F.linear(hidden, self.vector()).squeeze(-1)  # (B, Q, S)
+        return additive_scores(query, keys, self.vector(), self.activation)  # (B, Q, S)
 
     def vector(self) -> Tensor:
-        """v_a, as (1, A)."""
-        return self.energy.weight
+        """v_a (A,)."""
+        return self.energy.weight.squeeze(0)
 
 
 class NormedAdditiveScore(AdditiveScore):
@@ -138,14 +136,14 @@ class NormedAdditiveScore(AdditiveScore):
     direction. As there, g starts at sqrt(1/A) and b at 0. b is added to the keys, once a sentence.
     """
 
-    def __init__(self, query_size: int, memory_size: int, key_size: int, activation: Activation = torch.tanh) -> None:
+    def __init__(self, query_size: int, memory_size: int, key_size: int, activation: Activation = TANH) -> None:
         super().__init__(query_size, memory_size, key_size, activation)
         self.key_projection = nn.Linear(memory_size, key_size)  # U and b
         nn.init.zeros_(self.key_projection.bias)
         self.gain = nn.Parameter(torch.tensor(key_size**-0.5))
 
     def vector(self) -> Tensor:
-        return self.gain * F.normalize(self.energy.weight, dim=-1)
+        return self.gain * F.normalize(super().vector(), dim=-1)
 
 
 class LocationScore(Score):

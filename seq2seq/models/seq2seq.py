@@ -13,9 +13,9 @@ from seq2seq.models.encoders import Encoder
 
 
 class Prediction(NamedTuple):
-    """Logits (N, V) of the N real target tokens in reading order, padding left out; attention weights (B, T, S)."""
+    """What the output layer reads at the N real target tokens (N, F), in reading order; attention weights (B, T, S)."""
 
-    logits: Tensor
+    features: Tensor
     weights: Tensor | None
 
 
@@ -34,6 +34,14 @@ class SearchState(NamedTuple):
         """Only these sentences (N,), with what is read of them and their K rows each."""
         rows = (sentences.unsqueeze(1) * self.beams + torch.arange(self.beams, device=sentences.device)).flatten()
         return SearchState(self.decoder.select(rows), self.source.select(sentences), self.beams)
+
+
+class Decoded(NamedTuple):
+    """A step up to the output layer: features (R, F), attention weights (R, S) or None, and the state after it."""
+
+    features: Tensor
+    weights: Tensor | None
+    state: SearchState
 
 
 class Step(NamedTuple):
@@ -72,7 +80,9 @@ class Seq2Seq(nn.Module):
         return self.decoder.attends
 
     def forward(self, source: Tensor, source_lengths: Tensor, target_input: Tensor, target_mask: Tensor) -> Prediction:
-        """Teacher forcing: logits of every real target token given all before it.
+        """Teacher forcing: the output layer's features of every real target token given all before it.
+
+        The layer itself is left to whoever calls, for the logits of a batch take more memory than all else.
 
         Args:
             source: ids (B, S), each sentence ending in EOS.
@@ -83,7 +93,7 @@ class Seq2Seq(nn.Module):
         first, read = self._encode(source, source_lengths, None)
         embedded = self.dropout(self.target_embedding(target_input))  # (B, T, E)
         decoded = self.decoder(embedded, first, read)
-        return Prediction(self.output(decoded.features[target_mask]), decoded.weights)
+        return Prediction(decoded.features[target_mask], decoded.weights)
 
     def start(self, source: Tensor, lengths: Tensor, beams: int, bias: Tensor | None = None) -> SearchState:
         """Encodes source (B, S) once, and gives each sentence `beams` decoder rows.
@@ -96,9 +106,14 @@ class Seq2Seq(nn.Module):
 
     def step(self, tokens: Tensor, state: SearchState) -> Step:
         """The last tokens (R,) to the logits of the next ones."""
+        features, weights, after = self.features(tokens, state)
+        return Step(self.output(features), weights, after)
+
+    def features(self, tokens: Tensor, state: SearchState) -> Decoded:
+        """A step without the output layer: the last tokens (R,) to what the layer reads of them."""
         embedded = self.target_embedding(tokens)  # (R, E)
         features, weights, decoder = self.decoder.step(embedded, state.decoder, state.source)
-        return Step(self.output(features), weights, state._replace(decoder=decoder))
+        return Decoded(features, weights, state._replace(decoder=decoder))
 
     def _encode(self, source: Tensor, lengths: Tensor, bias: Tensor | None) -> tuple[Selectable, Selectable]:
         """The decoder's first state, and what it reads of the source at each step."""

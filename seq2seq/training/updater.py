@@ -13,11 +13,10 @@ from torch import Tensor
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
-from seq2seq.evaluation.translator import predict
 from seq2seq.models.coverage import coverage_loss
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.runtime import Runtime, out_of_memory
-from seq2seq.training.loss import Loss, cross_entropy
+from seq2seq.training.loss import Loss, batch_loss
 from seq2seq.training.meter import Meter
 from seq2seq.training.optim import build_optimizer, load_numbers, numbers_kept
 from seq2seq.training.state import random_state, set_random_state
@@ -110,8 +109,7 @@ class Updater:
     def _backward(self, batch: Batch, tokens: int) -> Loss:
         batch = batch.to(self.runtime.device)
         with self.runtime.autocast():
-            logits, weights = predict(self.model, batch)
-        loss, nll = cross_entropy(logits, batch.target_output[batch.target_mask], self.label_smoothing)
+            (loss, nll), weights = batch_loss(self.model, batch, self.label_smoothing)
         if self.coverage_loss:
             assert weights is not None
             loss = loss + self.coverage_loss * coverage_loss(weights, batch.target_mask)

@@ -16,12 +16,12 @@ from seq2seq.data.sampler import sorted_batches
 from seq2seq.data.text import ParallelText
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import corpus_bleu
-from seq2seq.evaluation.translator import Translator, predict
+from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import MetricConfig
 from seq2seq.runtime import Runtime, out_of_memory
 from seq2seq.text.tokenizer import TokenizerPair
-from seq2seq.training.loss import cross_entropy
+from seq2seq.training.loss import batch_loss
 
 Measure = Literal["loss", "perplexity", "bleu"]
 
@@ -93,7 +93,7 @@ def nll_per_token(
     for rows in sorted_batches(corpus.target_lengths, batch_size):
         batch = collate(corpus, rows, tokenizers).to(runtime.device)
         with runtime.autocast():
-            logits, _ = predict(model, batch)
-        total += float(cross_entropy(logits, batch.target_output[batch.target_mask], 0.0).nll)
+            loss, _ = batch_loss(model, batch, label_smoothing=0.0)
+        total += float(loss.nll)
         tokens += batch.target_tokens
     return total / tokens

@@ -16,7 +16,7 @@ from seq2seq.models.build.parts import EMBEDDING_STD
 from seq2seq.models.scores import GeneralScore
 from seq2seq.options import AttentionConfig
 from seq2seq.schema import COMPONENTS
-from seq2seq.training.loss import cross_entropy
+from seq2seq.training.loss import output_loss
 
 GROUPS = ("encoder", "attention", "decoder")
 
@@ -182,15 +182,17 @@ def fresh(config):
 
 
 def ask(model, batch):
-    return model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
+    """Logits, and attention weights."""
+    features, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
+    return model.output(features), weights
 
 
 def trained(model, batch, seed):
     """The loss of a batch in training, and its gradients by name."""
     torch.manual_seed(seed)
     model.train().zero_grad()
-    logits, _ = ask(model, batch)
-    loss = cross_entropy(logits, batch.target_output[batch.target_mask], 0.1).smoothed
+    features, _ = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
+    loss = output_loss(features, model.output, batch.target_output[batch.target_mask], 0.1).smoothed
     loss.backward()
     return loss, {name: parameter.grad for name, parameter in model.named_parameters()}
 
@@ -231,7 +233,7 @@ def test_gradients_reach_every_weight(row, pad, pairs):
 def test_float32_is_float64_but_for_rounding(row, build, pad, pairs, monkeypatch):
     """What other tests show in float64 is so of the models that are used."""
     single, double = ask(build(row.options), pad(pairs)), build(row.options).double()
-    assert single.logits.dtype == torch.float32
+    assert single[0].dtype == torch.float32
     monkeypatch.setattr(Tensor, "float", Tensor.double)
     for value, exact in zip(single, ask(double, pad(pairs)), strict=True):
         if value is not None:
@@ -240,13 +242,13 @@ def test_float32_is_float64_but_for_rounding(row, build, pad, pairs, monkeypatch
 
 def test_mixed_precision_trains_and_steps_alike(row, pad, pairs):
     model, batch = fresh(row.config), pad(pairs)
-    exact = ask(model.eval(), batch).logits.detach()
+    exact = ask(model.eval(), batch)[0].detach()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, gradients = trained(model, batch, seed=1)
         assert loss.isfinite()
         assert all(gradient.isfinite().all() for gradient in gradients.values())
         with torch.no_grad():
-            together = ask(model.eval(), batch).logits
+            together = ask(model.eval(), batch)[0]
             state, steps = model.start(batch.source, batch.source_lengths, 1), []
             for tokens in batch.target_input.unbind(1):
                 steps.append(model.step(tokens, state))

@@ -4,11 +4,11 @@ import functools
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from seq2seq.models.seq2seq import SearchState
 from seq2seq.search.beam import SearchOptions, beam_search
 from seq2seq.search.protocol import SpecialIds
-from seq2seq.training.loss import cross_entropy
 
 TOLERANCE = {"atol": 1e-9, "rtol": 1e-9}
 ORDERS = {(0, 1, 2): 0, (2, 0, 1): 3}  # of the sentences, and how many columns of padding nobody needs
@@ -20,7 +20,8 @@ MUCH = 1e4
 
 def forced(model, batch):
     """Of each sentence: logits of its tokens, their loss, and its weights without padding."""
-    logits, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
+    features, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
+    logits = model.output(features)
     gold = batch.target_output[batch.target_mask]
     target_lengths = batch.target_mask.sum(dim=1).tolist()
     results = []
@@ -29,8 +30,8 @@ def forced(model, batch):
         if weights is not None:
             assert (weights[row, :, batch.source_lengths[row] :] == 0).all()
             seen = weights[row, : len(targets), : batch.source_lengths[row]]
-        results.append((part, cross_entropy(part, targets, 0.1).smoothed, seen))
-    return results, cross_entropy(logits, gold, 0.1).smoothed
+        results.append((part, F.cross_entropy(part, targets, reduction="sum"), seen))
+    return results, F.cross_entropy(logits, gold, reduction="sum")
 
 
 @torch.no_grad()

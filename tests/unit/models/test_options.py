@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seq2seq.models import coverage, normalizers, positions, priors, readout, rnn, scores, transformer, windows
+from seq2seq.models.additive import RELU, SIGMOID
 from seq2seq.models.bridge import Bridge, CopyBridge
 from seq2seq.models.dropout import LockedDropout
 
@@ -49,7 +50,7 @@ MOVING = {"attention.prior": "diagonal"}
 CASES = [
     *(({"attention": name}, "decoder.attention.score", kind) for name, kind in SCORES.items()),
     *(
-        ({"attention": name, "attention.activation": "relu"}, "decoder.attention.score.activation", torch.relu)
+        ({"attention": name, "attention.activation": "relu"}, "decoder.attention.score.activation", RELU)
         for name in ("bahdanau", "bahdanau_normed", "luong_concat")
     ),
     *(
@@ -59,7 +60,7 @@ CASES = [
     (
         {"attention": "multi_head", "attention.head_score": "additive", "attention.activation": "sigmoid"},
         "decoder.attention.score.heads.0.activation",
-        torch.sigmoid,
+        SIGMOID,
     ),
     ({"attention": "bahdanau", "attention.key_size": 9}, "decoder.attention.score.energy.in_features", 9),
     ({"attention": "multi_head", "attention.key_size": 8}, "decoder.attention.score.key_projection.out_features", 8),

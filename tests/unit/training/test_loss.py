@@ -1,68 +1,94 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from seq2seq.training import loss as loss_module
-from seq2seq.training.loss import cross_entropy
+from seq2seq.training.loss import output_loss
 
-TOKENS, VOCABULARY = 13, 29
+TOKENS, SIZE, VOCABULARY = 13, 6, 29
 
 smoothings = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
 
 
+def drawn(*shape, seed, scale=1.0):
+    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def layer(bias=True, scale=1.0, dtype=torch.float32):
+    linear = nn.Linear(SIZE, VOCABULARY, bias=bias)
+    with torch.no_grad():
+        linear.weight.copy_(drawn(VOCABULARY, SIZE, seed=1, scale=scale))
+        if bias:
+            linear.bias.copy_(drawn(VOCABULARY, seed=2))
+    return linear.to(dtype)
+
+
 @pytest.fixture
-def logits():
-    return 3 * torch.randn(TOKENS, VOCABULARY, generator=torch.Generator().manual_seed(1))
+def features():
+    return drawn(TOKENS, SIZE, seed=3)
 
 
 @pytest.fixture
 def targets():
-    return torch.randint(VOCABULARY, (TOKENS,), generator=torch.Generator().manual_seed(2))
+    return torch.randint(VOCABULARY, (TOKENS,), generator=torch.Generator().manual_seed(4))
 
 
-def expected(logits, targets, smoothing, factor=1.0):
-    """torch's loss in float64, and the gradient of `factor` times it."""
-    leaf = logits.detach().double().requires_grad_()
-    value = F.cross_entropy(leaf, targets, label_smoothing=smoothing, reduction="sum")
-    (factor * value).backward()
-    return value.detach(), leaf.grad
+def expected(features, linear, targets, smoothing, factor=1.0):
+    """torch's loss in float64, and the gradients of `factor` times it by the features, the weight and the bias."""
+    leaves = [leaf.detach().double().requires_grad_() for leaf in (features, *linear.parameters())]
+    value = F.cross_entropy(F.linear(*leaves), targets, label_smoothing=smoothing, reduction="sum")
+    return value.detach(), torch.autograd.grad(factor * value, leaves)
 
 
-def actual(logits, targets, smoothing, factor=1.0):
-    leaf = logits.detach().clone().requires_grad_()
-    smoothed, nll = cross_entropy(leaf, targets, smoothing)
-    (factor * smoothed).backward()
-    return smoothed.detach(), nll, leaf.grad
+def actual(features, linear, targets, smoothing, factor=1.0):
+    leaf = features.detach().clone().requires_grad_()
+    smoothed, nll = output_loss(leaf, linear, targets, smoothing)
+    return smoothed.detach(), nll, torch.autograd.grad(factor * smoothed, [leaf, *linear.parameters()])
 
 
 @smoothings
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("rows", [1, 2, 5, TOKENS, 1000])
-def test_value_and_gradient_are_those_of_torch(logits, targets, smoothing, dtype, rows, monkeypatch):
-    monkeypatch.setattr(loss_module, "_rows", lambda logits: rows)
-    logits = logits.to(dtype)
-    smoothed, nll, gradient = actual(logits, targets, smoothing, factor=1 / 7)
-    value, expected_gradient = expected(logits, targets, smoothing, factor=1 / 7)
-    torch.testing.assert_close(smoothed.double(), value, rtol=1e-6, atol=0)
-    assert gradient.dtype == dtype
-    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-5, atol=1e-7)
-    torch.testing.assert_close(nll.double(), expected(logits, targets, 0.0)[0], rtol=1e-6, atol=0)
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1), (5, 2), (12, 5), (TOKENS, 1000)])
+def test_value_and_gradients_are_those_of_torch(features, targets, smoothing, bias, dtype, sizes, monkeypatch):
+    """Whatever the size of the blocks, and of their parts."""
+    monkeypatch.setattr(loss_module, "_sizes", lambda tokens, matrix: sizes)
+    features, linear = features.to(dtype), layer(bias, dtype=dtype)
+    smoothed, nll, gradients = actual(features, linear, targets, smoothing, factor=1 / 7)
+    value, expected_gradients = expected(features, linear, targets, smoothing, factor=1 / 7)
+    tolerance = {"rtol": 1e-5, "atol": 2e-6} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    torch.testing.assert_close(smoothed.double(), value, rtol=tolerance["rtol"], atol=0)
+    torch.testing.assert_close(nll.double(), expected(features, linear, targets, 0.0)[0], rtol=1e-5, atol=0)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        assert gradient.dtype == dtype
+        torch.testing.assert_close(gradient.double(), other, **tolerance)
 
 
 @smoothings
-def test_the_gradient_is_the_slope(logits, targets, smoothing):
-    """By central differences; steps are wide, for sums are taken in float32."""
-    _, _, gradient = actual(logits[:3], targets[:3], smoothing)
-    for row, column in [(0, int(targets[0])), (1, 4), (2, 28)]:
-        step = torch.zeros(3, VOCABULARY)
-        step[row, column] = 2e-2
-        above, below = (cross_entropy(logits[:3] + sign * step, targets[:3], smoothing).smoothed for sign in (1, -1))
-        assert gradient[row, column].item() == pytest.approx((above - below).item() / 4e-2, abs=2e-4)
+def test_the_gradient_is_the_slope(features, targets, smoothing):
+    """By central differences, in float64."""
+    linear = layer(dtype=torch.float64)
+
+    def value(*leaves):
+        linear.weight, linear.bias = (nn.Parameter(leaf) for leaf in leaves[1:])
+        return F.cross_entropy(F.linear(*leaves), targets[:3], label_smoothing=smoothing, reduction="sum")
+
+    leaves = [features[:3].double(), linear.weight.detach().clone(), linear.bias.detach().clone()]
+    _, _, gradients = actual(leaves[0], linear, targets[:3], smoothing)
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        for place in (0, leaf.numel() // 2, leaf.numel() - 1):
+            losses = []
+            for step in (1e-5, -1e-5):
+                moved = [other.clone() for other in leaves]
+                next(other for other, given in zip(moved, leaves, strict=True) if given is leaf).view(-1)[place] += step
+                losses.append(value(*moved))
+            assert float(gradient.view(-1)[place]) == pytest.approx(float(losses[0] - losses[1]) / 2e-5, abs=1e-7)
 
 
-def test_perplexity_is_never_smoothed_nor_trained_on(logits, targets):
-    leaf = logits.clone().requires_grad_()
-    plain, smoothed = cross_entropy(leaf, targets, 0.0), cross_entropy(leaf, targets, 0.3)
+def test_perplexity_is_never_smoothed_nor_trained_on(features, targets):
+    linear, leaf = layer(), features.requires_grad_()
+    plain, smoothed = output_loss(leaf, linear, targets, 0.0), output_loss(leaf, linear, targets, 0.3)
     assert torch.equal(plain.nll, smoothed.nll)
     torch.testing.assert_close(plain.smoothed, plain.nll)
     assert abs(smoothed.smoothed - smoothed.nll) > 1
@@ -71,41 +97,77 @@ def test_perplexity_is_never_smoothed_nor_trained_on(logits, targets):
 
 
 @smoothings
-def test_bf16_is_close_to_float32(logits, targets, smoothing):
-    """The logits are rounded, nothing else: sums and the softmax are float32's."""
-    rounded = logits.bfloat16()
-    smoothed, nll, gradient = actual(rounded, targets, smoothing)
-    value, expected_gradient = expected(rounded, targets, smoothing)
-    assert (smoothed.dtype, nll.dtype, gradient.dtype) == (torch.float32, torch.float32, torch.bfloat16)
-    torch.testing.assert_close(smoothed.double(), value, rtol=1e-6, atol=0)
-    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=2**-8, atol=1e-6)
-    torch.testing.assert_close(smoothed.double(), expected(logits, targets, smoothing)[0], rtol=1e-2, atol=0)
+def test_bf16_rounds_products_and_nothing_else(features, targets, smoothing):
+    """The softmax and the sums are float32's, and gradients come in the types of what they are of."""
+    linear = layer()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        smoothed, nll, gradients = actual(features, linear, targets, smoothing)
+    assert {smoothed.dtype, nll.dtype, *(gradient.dtype for gradient in gradients)} == {torch.float32}
+    value, expected_gradients = expected(features, linear, targets, smoothing)
+    torch.testing.assert_close(smoothed.double(), value, rtol=1e-2, atol=0)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient.double(), other, rtol=0, atol=0.02 * float(other.abs().max()))
+    half = features.bfloat16().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output_loss(half, linear, targets, smoothing).smoothed.backward()
+    assert half.grad.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("size", [1e3, 1e4])
-def test_large_logits_overflow_nowhere(logits, targets, size):
-    value, _ = expected(size * logits, targets, 0.1)
-    smoothed, nll, gradient = actual(size * logits, targets, 0.1)
-    assert gradient.isfinite().all()
+@pytest.mark.parametrize("scale", [1e3, 1e4])
+def test_large_logits_overflow_nowhere(features, targets, scale):
+    linear = layer(scale=scale)
+    value, _ = expected(features, linear, targets, 0.1)
+    smoothed, nll, gradients = actual(features, linear, targets, 0.1)
     assert nll.isfinite()
-    torch.testing.assert_close(smoothed.double(), value, rtol=1e-5, atol=0)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    torch.testing.assert_close(smoothed.double(), value, rtol=1e-4, atol=0)
 
 
-def test_the_loss_of_a_batch_is_the_sum_over_its_tokens(logits, targets):
-    whole = cross_entropy(logits, targets, 0.1)
-    parts = [cross_entropy(logits[i : i + 1], targets[i : i + 1], 0.1) for i in range(TOKENS)]
+def test_a_word_that_cannot_be_has_an_endless_loss_not_a_cut_one(targets):
+    """exp(-200) is 0 in float32; the loss is 200 all the same."""
+    linear = nn.Linear(1, 2)
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor([[0.0], [200.0]]))
+        linear.bias.zero_()
+    assert float(output_loss(torch.ones(1, 1), linear, torch.tensor([0]), 0.0).nll) == pytest.approx(200.0)
+
+
+def test_the_loss_of_a_batch_is_the_sum_over_its_tokens(features, targets):
+    linear = layer()
+    whole = output_loss(features, linear, targets, 0.1)
+    parts = [output_loss(features[i : i + 1], linear, targets[i : i + 1], 0.1) for i in range(TOKENS)]
     torch.testing.assert_close(whole.smoothed, sum(part.smoothed for part in parts))
     torch.testing.assert_close(whole.nll, sum(part.nll for part in parts))
 
 
-def test_logits_and_targets_are_left_as_they_were(logits, targets):
-    before = logits.clone(), targets.clone()
-    actual_logits = logits.requires_grad_()
-    cross_entropy(actual_logits, targets, 0.1).smoothed.backward()
-    assert torch.equal(actual_logits.detach(), before[0])
+def test_nothing_of_the_logits_size_is_kept_for_the_backward_pass(monkeypatch):
+    """However many tokens there are, only gradients of the sizes of features and weights are."""
+    monkeypatch.setattr(loss_module, "_sizes", lambda tokens, matrix: (8, 4))
+    linear = layer()
+    kept = []
+    for tokens in (8, 80, 800):
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(lambda saved: kept.append(saved.numel()) or saved, lambda t: t):
+            leaf = drawn(tokens, SIZE, seed=5).requires_grad_()
+            output_loss(leaf, linear, torch.zeros(tokens, dtype=torch.long), 0.1)
+        assert sum(kept) <= tokens * SIZE + VOCABULARY * (SIZE + 1)
+
+
+def test_features_and_targets_are_left_as_they_were(features, targets):
+    before = features.clone(), targets.clone()
+    output_loss(features.requires_grad_(), layer(), targets, 0.1).smoothed.backward()
+    assert torch.equal(features.detach(), before[0])
     assert torch.equal(targets, before[1])
 
 
-@pytest.mark.parametrize(("vocabulary", "rows"), [(1 << 10, 256), (1 << 18, 1), (1 << 20, 1), (8000, 32)])
-def test_a_megabyte_of_rows_at_once_and_never_none(vocabulary, rows):
-    assert loss_module._rows(torch.empty(0, vocabulary)) == rows
+@pytest.mark.parametrize(
+    ("tokens", "vocabulary", "block", "part"),
+    [
+        (1000, 1 << 10, 1000, 256),  # all fit
+        (2000, 8000, 2000, 32),
+        (2100, 8000, 1050, 32),  # two blocks of one size, not a whole one and a rest
+        (1, 1 << 26, 1, 1),
+    ],
+)
+def test_blocks_are_of_16_million_logits_and_of_like_size(tokens, vocabulary, block, part):
+    assert loss_module._sizes(tokens, torch.empty(vocabulary, 1, device="cpu")) == (block, part)

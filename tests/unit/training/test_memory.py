@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
-from seq2seq.evaluation.translator import predict
 from seq2seq.models.build import build_model
 from seq2seq.runtime import Runtime
 from seq2seq.training import updater as updater_module
+from seq2seq.training.loss import batch_loss
 from seq2seq.training.state import random_state
 from seq2seq.training.updater import Updater, split
 
@@ -73,15 +73,15 @@ class Room:
         self.most, self.error, self.in_backward = most, error, in_backward
         self.tried: list[int] = []
 
-    def predict(self, model: Any, given: Batch) -> Any:
+    def batch_loss(self, model: Any, given: Batch, smoothing: float) -> Any:
         self.tried.append(cells(given))
-        logits, weights = predict(model, given)
+        loss = batch_loss(model, given, smoothing)
         if cells(given) > self.most:
             if not self.in_backward:
                 self.fail()
             source = model.source_embedding.weight  # the last gradient of all
             hook = source.register_hook(lambda _: hook.remove() or self.fail(model))
-        return logits, weights
+        return loss
 
     def fail(self, model: Any = None) -> None:
         if model is not None:
@@ -95,7 +95,7 @@ class Room:
 def room(monkeypatch: pytest.MonkeyPatch) -> Any:
     def put(most: int, error: RuntimeError | None = None, in_backward: bool = False) -> Room:
         found = Room(most, error, in_backward)
-        monkeypatch.setattr(updater_module, "predict", found.predict)
+        monkeypatch.setattr(updater_module, "batch_loss", found.batch_loss)
         return found
 
     return put
@@ -179,12 +179,12 @@ def test_the_batch_that_failed_is_split_not_the_largest(monkeypatch: pytest.Monk
     pair = [batch((40, 1)), batch((2, 8), (2, 8), (2, 8), (2, 8))]
     whole.update(pair)
 
-    def no_room_for_targets(model: Any, given: Batch) -> Any:
+    def no_room_for_targets(model: Any, given: Batch, smoothing: float) -> Any:
         if given.target_output.numel() > 16:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return predict(model, given)
+        return batch_loss(model, given, smoothing)
 
-    monkeypatch.setattr(updater_module, "predict", no_room_for_targets)
+    monkeypatch.setattr(updater_module, "batch_loss", no_room_for_targets)
     parted.update(pair)
     assert_close(whole, parted)
 
@@ -215,11 +215,11 @@ def test_a_rehearsal_leaves_no_trace(room: Any, monkeypatch: pytest.MonkeyPatch)
     before = random_state(CPU)
     found = room(25)
 
-    def drawing(model: Any, given: Batch) -> Any:
+    def drawing(model: Any, given: Batch, smoothing: float) -> Any:
         random.random()  # as a component of a user's own may
-        return found.predict(model, given)
+        return found.batch_loss(model, given, smoothing)
 
-    monkeypatch.setattr(updater_module, "predict", drawing)
+    monkeypatch.setattr(updater_module, "batch_loss", drawing)
     updater.rehearse(EIGHT)
     after = random_state(CPU)
     assert torch.equal(before["torch"], after["torch"])

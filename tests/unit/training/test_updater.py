@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from seq2seq.checkpoints import Checkpoints
 from seq2seq.config import Config
@@ -18,7 +19,7 @@ from seq2seq.data.batch import Batch
 from seq2seq.models.build import build_model
 from seq2seq.runtime import Runtime
 from seq2seq.training import updater as updater_module
-from seq2seq.training.loss import Loss, cross_entropy
+from seq2seq.training.loss import Loss, batch_loss
 from seq2seq.training.optim import Schedule, build_optimizer
 from seq2seq.training.state import random_state, set_random_state
 from seq2seq.training.updater import Updater
@@ -98,8 +99,9 @@ def covered_twice(weights: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
 def outside(model: torch.nn.Module, given: Batch, weight: float, smoothing: float = 0.1) -> torch.Tensor:
     """The loss of a batch, summed over its tokens, from what the model's call gives."""
-    logits, weights = model(given.source, given.source_lengths, given.target_input, given.target_mask)
-    loss = cross_entropy(logits, given.target_output[given.target_mask], smoothing).smoothed
+    features, weights = model(given.source, given.source_lengths, given.target_input, given.target_mask)
+    gold = given.target_output[given.target_mask]
+    loss = F.cross_entropy(model.output(features), gold, label_smoothing=smoothing, reduction="sum")
     return loss + weight * covered_twice(weights, given.target_lengths)
 
 
@@ -176,6 +178,10 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
+def endless(loss: Loss, weights: torch.Tensor | None) -> tuple[Loss, torch.Tensor | None]:
+    return Loss(loss.smoothed + math.inf, loss.nll), weights
+
+
 @contextmanager
 def spoilt(updater: Updater, where: str) -> Iterator[None]:
     """While it lasts, the loss isn't finite though the gradient is, or one element of one gradient isn't."""
@@ -183,8 +189,8 @@ def spoilt(updater: Updater, where: str) -> Iterator[None]:
         if where == "loss":
             patch.setattr(
                 updater_module,
-                "cross_entropy",
-                lambda *given: Loss(cross_entropy(*given).smoothed + math.inf, cross_entropy(*given).nll),
+                "batch_loss",
+                lambda *given: endless(*batch_loss(*given)),
             )
             yield
             return
