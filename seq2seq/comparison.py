@@ -17,7 +17,6 @@ from seq2seq.files import write_atomically
 from seq2seq.runs import RunFolder
 from seq2seq.schema import did_you_mean
 from seq2seq.training.resume import WITHOUT_EFFECT, differences
-from seq2seq.training.train import train
 
 LOGGER = logging.getLogger("seq2seq")
 
@@ -123,6 +122,8 @@ class Row:
 
     def train(self) -> None:
         """From where a training of it was cut short, if one was."""
+        from seq2seq.training.train import train
+
         train(self.config.replace(resume="auto"))
 
     def results(self, options: CompareConfig) -> dict[str, Any]:

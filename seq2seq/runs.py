@@ -10,14 +10,17 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from seq2seq.checkpoints import Checkpoints
 from seq2seq.config import FORMAT_VERSION, Config
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.files import read_json, refuse_foreign, write_atomically, write_json
 from seq2seq.locks import Lock
+
+if TYPE_CHECKING:
+    from seq2seq.checkpoints import Checkpoints
 
 
 class RunFolder:
@@ -26,12 +29,19 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.tokenizer = path / "tokenizer"
-        self.checkpoints = Checkpoints(path / "checkpoints")
         self.translations = path / "translations"
+        self.lexicon = path / "lexicon.safetensors"
         self.log = path / "train.log"
         self.metrics = path / "metrics.jsonl"
         self.tensorboard = path / "tensorboard"
         self.lock = Lock(path / ".lock")  # held by the process that trains
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Here torch is imported: a run's config can be read without waiting for it."""
+        from seq2seq.checkpoints import Checkpoints
+
+        return Checkpoints(self.path / "checkpoints")
 
     def create(self, config: Config) -> None:
         """Makes the folder, this process's until `lock` is released, with its config.json.

@@ -26,7 +26,10 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Runtime:
-    """A resolved device and precision. `precision` is that of matrix products; weights and states stay float32."""
+    """A resolved device and precision. `precision` is that of matrix products; weights and states stay float32.
+
+    int8 is of a model that `seq2seq.models.int8.quantized` made, and of its larger products only.
+    """
 
     device: torch.device
     precision: str
@@ -54,6 +57,8 @@ class Runtime:
             precision = _fastest(device) if training else "fp32"
         if precision == "fp16" and device.type != "cuda":
             raise ConfigError(f"precision=fp16 needs a GPU, but device={device.type}; use precision=bf16 or fp32")
+        if precision == "int8":
+            _check_int8(device, training)
         if torch.are_deterministic_algorithms_enabled() != options.deterministic:  # the call imports torch's compiler
             torch.use_deterministic_algorithms(options.deterministic)
         if options.deterministic:
@@ -64,8 +69,8 @@ class Runtime:
         return cls(device, precision, threads)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Matrix products in this precision; nothing to do in float32."""
-        if self.precision == "fp32":
+        """Matrix products in this precision; nothing to do in float32, nor in int8, which is the model's own affair."""
+        if self.precision in ("fp32", "int8"):
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision])
 
@@ -115,6 +120,27 @@ def _device(asked: str) -> torch.device:
     if asked == "mps" and not mps:
         raise ConfigError("device=mps: torch finds no Apple GPU here; use device=cpu")
     return torch.device(asked)
+
+
+def _check_int8(device: torch.device, training: bool) -> None:
+    if training:
+        raise ConfigError(
+            "precision=int8 is for translation, and training can't use it; use precision=auto, bf16 or fp32, and "
+            "precision=int8 in translate.py"
+        )
+    if device.type != "cpu":
+        raise ConfigError(
+            f"precision=int8 needs the CPU, but device={device.type}; set device=cpu, or use precision=bf16 or fp32"
+        )
+    if not _int8_is_exact():
+        raise ConfigError("precision=int8: this CPU's sums of 8-bit products overflow; use precision=bf16 or fp32")
+
+
+def _int8_is_exact() -> bool:
+    """Whether the largest products add up: older instructions sum them by twos in 16 bits, and cut what is beyond."""
+    a, b = torch.full((4, 512), 127, dtype=torch.int8), torch.full((512, 64), 127, dtype=torch.int8)
+    largest = 512 * 127**2
+    return all(bool((torch._int_mm(sign * a, b) == sign * largest).all()) for sign in (1, -1))
 
 
 def _fastest(device: torch.device) -> str:

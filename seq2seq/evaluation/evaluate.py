@@ -17,10 +17,8 @@ from seq2seq.config import checked
 from seq2seq.data.lines import read_lines
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.metrics import score_texts
-from seq2seq.evaluation.translator import Translator
 from seq2seq.options import MetricConfig, RuntimeConfig, number
 from seq2seq.runs import RunFolder
-from seq2seq.runtime import versions
 
 LOGGER = logging.getLogger("seq2seq")
 
@@ -68,6 +66,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ConfigError, DataError, CheckpointError: before anything is translated, where the files tell.
     """
+    from seq2seq.runtime import versions
+
     _refuse_overwriting(config)
     references = [read_lines(path) for path in config.references()]
     scores = _of_text(config, references) if config.run is None else _of_model(config, references)
@@ -101,6 +101,8 @@ def _of_text(config: EvaluateConfig, references: list[list[str]]) -> dict[str, A
 
 
 def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, Any]:
+    from seq2seq.evaluation.translator import Translator
+
     sources = read_lines(Path(str(config.source)))
     _check_lengths(config, references, len(sources), str(config.source))
     changes = {name: value for name, value in config.search.items() if value is not None}

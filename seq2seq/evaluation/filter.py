@@ -7,13 +7,12 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal
 
-from seq2seq.config import checked
+from seq2seq.commands import TranslateConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.focus import focus_bias
 from seq2seq.evaluation.item import Item, Line
@@ -21,33 +20,14 @@ from seq2seq.evaluation.output import Sink, Written, standard
 from seq2seq.evaluation.source import LINE_BREAKS, Source, warn
 from seq2seq.evaluation.translation import Hypothesis, Translation
 from seq2seq.evaluation.translator import Translator
-from seq2seq.options import RuntimeConfig, number
 from seq2seq.progress import Progress
+from seq2seq.runtime import DTYPES
 
 LOGGER = logging.getLogger("seq2seq")
 BATCHES_READ = 20  # read ahead, so that sentences of like length can be translated together,
 BYTES_READ = 1 << 24  # but of long lines no more than this, for they and their pieces stand in memory meanwhile,
 BYTES_ATTENDED = 1 << 16  # nor than this where attention is wanted: a weight for each pair of pieces
 ESCAPED = re.compile(f"[{LINE_BREAKS}\ud800-\udfff]")  # what JSON has to spell: a reader would end the line, or stop
-
-
-@dataclass(frozen=True)
-class TranslateConfig(RuntimeConfig):
-    """The options of translate.py; each is explained in configs/translate.yaml."""
-
-    run: str | None = None
-    checkpoint: Literal["best", "last"] = "best"
-    input: str = "-"
-    output: str = "-"
-    resume: bool = False
-    input_format: Literal["text", "json"] = "text"
-    batch_size: int = number(64, 1)
-    attention: bool = False
-    search: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> TranslateConfig:
-        return cast(TranslateConfig, checked(cls, plain, _faults))
 
 
 def translate(config: TranslateConfig) -> None:
@@ -73,7 +53,7 @@ def translate(config: TranslateConfig) -> None:
         sink = Sink.open(config.output, written.size, stack)
         if interactive:
             LOGGER.info("type a line and press return; control-D ends")
-        elif translator.runtime.precision != "fp32":
+        elif translator.runtime.precision in DTYPES:
             LOGGER.warning(
                 "precision=%s: a line may depend on its neighbours (on Multi30k, bf16 changed 59 lines of 1,000)",
                 translator.runtime.precision,
@@ -91,13 +71,6 @@ def translate(config: TranslateConfig) -> None:
             bar.update(len(new))
             if shown and bar.due:
                 bar.say(f"translated {bar.done:,} lines")
-
-
-def _faults(config: TranslateConfig) -> list[str]:
-    faults = [] if config.run else ["which model? set run=FOLDER, the folder that train.py left"]
-    if config.resume and config.output == "-":
-        faults.append("resume=true goes on with a file, and output=- is none; set output=FILE")
-    return faults
 
 
 def _open_input(name: str, stack: ExitStack) -> BinaryIO:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
-
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
-from sacrebleu.metrics.ter import TER
+from typing import TYPE_CHECKING, Any
 
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.options import MetricConfig
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.bleu import BLEU
 
 
 def score_texts(
@@ -27,6 +26,9 @@ def score_texts(
         DataError: nothing to score, or sides of unequal length.
         ConfigError: `metric.tokenize` needs a package that isn't installed.
     """
+    from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.metrics.ter import TER
+
     if not hypotheses:
         raise DataError("there are no lines to score")
     for reference in references:
@@ -81,6 +83,8 @@ def exact_match(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) 
 
 
 def _bleu(options: MetricConfig) -> BLEU:
+    from sacrebleu.metrics.bleu import BLEU
+
     try:
         # force: lines that look tokenised are scored as they are, without a warning each time
         return BLEU(tokenize=options.tokenize, lowercase=options.lowercase, force=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seq2seq.checkpoints import Which
 from seq2seq.config import Config
@@ -13,7 +16,7 @@ from seq2seq.data.lengths import LengthLimit
 from seq2seq.errors import CheckpointError
 from seq2seq.models.build import build_model
 from seq2seq.models.seq2seq import Seq2Seq
-from seq2seq.models.weights import check_fit, fit
+from seq2seq.models.weights import check_fit, distinct, fit
 from seq2seq.runs import RunFolder
 from seq2seq.text.tokenizer import TokenizerPair
 
@@ -34,16 +37,73 @@ class Saved(NamedTuple):
         tokenizers = TokenizerPair.load(folder.tokenizer)
         limit = _length_limit(folder, tokenizers)
         _, weights, origin = folder.checkpoints.weights(checkpoint)
-        with torch.device("meta"):  # sizes are compared before memory is taken for any
-            check_fit(model_for(config, tokenizers), weights, origin)
-        model = model_for(config, tokenizers)
-        fit(model, weights, origin)
+        model = sketch(config, tokenizers)
+        check_fit(model, weights, origin)
+        fill(model, weights)
+        if any(tensor.is_meta for tensor in _tensors(model)):  # what the config gives, and no checkpoint holds
+            model = model_for(config, tokenizers)
+            fit(model, weights, origin)
         return cls(config, tokenizers, model, limit)
 
 
 def model_for(config: Config, tokenizers: TokenizerPair) -> Seq2Seq:
     """The config's model with fresh weights, in the size of these vocabularies."""
     return build_model(config, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
+
+
+def sketch(config: Config, tokenizers: TokenizerPair) -> Seq2Seq:
+    """The same on the device "meta": names and sizes, for which no memory is taken and no number drawn."""
+    with torch.device("meta"), _Undrawn():
+        return model_for(config, tokenizers)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Weights are not drawn: on "meta" nothing would come of it, but torch imports its compiler first, for a second."""
+
+    DRAWS = frozenset(
+        {
+            nn.init.normal_,
+            nn.init.uniform_,
+            nn.init.kaiming_uniform_,
+            nn.init.trunc_normal_,
+            Tensor.normal_,
+            Tensor.uniform_,
+        }
+    )
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        if func in self.DRAWS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
+
+
+def fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Puts copies of `weights`, which must fit, in the place of the model's own, which may be on "meta"; ties stay.
+
+    A `sketch` becomes a model by this, without the draws that most of a model's making takes.
+    """
+    filled: dict[int, Tensor] = {}
+    for name, own in distinct(model).items():
+        copy = weights[name].clone()  # for these may be views of a file
+        filled[id(own)] = nn.Parameter(copy, own.requires_grad) if isinstance(own, nn.Parameter) else copy
+    for module in model.modules():
+        for name, own in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            if id(own) in filled:
+                setattr(module, name, filled[id(own)])
+
+
+def _tensors(model: nn.Module) -> Iterable[Tensor]:
+    """All that its modules hold: weights, buffers, and tensors that are mere attributes."""
+    for module in model.modules():
+        held = [*module.parameters(recurse=False), *module.buffers(recurse=False), *vars(module).values()]
+        yield from (value for value in held if isinstance(value, Tensor))
 
 
 def _length_limit(folder: RunFolder, tokenizers: TokenizerPair) -> LengthLimit:

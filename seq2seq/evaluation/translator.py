@@ -19,19 +19,23 @@ from seq2seq.config import checked
 from seq2seq.data.batch import Batch, collate, source_batch
 from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.lengths import LengthLimit
+from seq2seq.data.lexicon import Lexicon
 from seq2seq.data.sampler import sorted_batches
 from seq2seq.data.text import ParallelText
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.evaluation.saved import Saved
+from seq2seq.evaluation.searching import Sentences, find, needed_lexicon
 from seq2seq.evaluation.source import Source, check_pieces, one_line, padded_bias
 from seq2seq.evaluation.translation import EOS, Hypothesis, ScoredPair, Translation
+from seq2seq.models.int8 import quantized
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import RuntimeConfig, SearchConfig
 from seq2seq.progress import Progress
+from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime
-from seq2seq.search import beam, sampling
 from seq2seq.search.history import Hypothesis as Found
 from seq2seq.search.protocol import NoTranslationError, SpecialIds
+from seq2seq.search.shortlist import Shortlist
 from seq2seq.text.tokenizer import TokenizerPair
 
 LOGGER = logging.getLogger("seq2seq")
@@ -41,15 +45,24 @@ class Translator:
     """A model with its tokenizers and search. What it gives for a line doesn't depend on the lines beside it."""
 
     def __init__(
-        self, model: Seq2Seq, tokenizers: TokenizerPair, limit: LengthLimit, search: SearchConfig, runtime: Runtime
+        self,
+        model: Seq2Seq,
+        tokenizers: TokenizerPair,
+        limit: LengthLimit,
+        search: SearchConfig,
+        runtime: Runtime,
+        lexicon: Lexicon | None = None,
     ) -> None:
-        self.model, self.tokenizers, self.limit = model, tokenizers, limit
-        self.search, self.runtime = search, runtime
+        self.model = quantized(model) if runtime.precision == "int8" else model
+        self.tokenizers, self.limit = tokenizers, limit
+        self.search, self.runtime, self.lexicon = search, runtime, lexicon
         if search.coverage_penalty > 0 and not model.attends:
             raise ConfigError(
                 f"search.coverage_penalty={search.coverage_penalty} needs attention weights, but this model has no "
                 "attention; set search.coverage_penalty=0"
             )
+        if search.shortlist > 0 and lexicon is None:
+            raise ConfigError(f"search.shortlist={search.shortlist} needs a lexicon, and none is given")
         target = tokenizers.target
         never = {target.pad_id, target.bos_id, target.unk_id} - {target.eos_id}
         self.special = SpecialIds(target.bos_id, target.eos_id, sorted(never))
@@ -69,15 +82,19 @@ class Translator:
             folder: what train.py left.
             checkpoint: the best one by validation, or the last.
             search: search options that differ from the run's own, such as {"beam_size": 1}.
-            runtime: device, precision and threads; by default `auto`, which means float32.
+            runtime: device, precision and threads; by default `auto`, which means float32; precision int8 is
+                the fastest on a CPU.
 
         Raises:
             CheckpointError: not a run's folder, or one whose parts don't fit together.
-            ConfigError: an unknown or impossible search option, or a device that isn't here.
+            ConfigError: an unknown or impossible search option, one that needs a lexicon where the run has none, or a
+                device that isn't here.
         """
         resolved = Runtime.resolve(runtime or RuntimeConfig(), training=False)
         config, tokenizers, model, limit = Saved.load(Path(folder), checkpoint)
-        return cls(model.to(resolved.device), tokenizers, limit, override(config.search, search or {}), resolved)
+        options = override(config.search, search or {})
+        lexicon = needed_lexicon(options, RunFolder(Path(folder)), tokenizers)
+        return cls(model.to(resolved.device), tokenizers, limit, options, resolved, lexicon)
 
     def translate(
         self,
@@ -205,39 +222,27 @@ class Translator:
 
     @torch.inference_mode()
     def _search(self, sources: list[Source], attention: bool) -> list[list[Found]]:
-        options, tokenizer = self.search, self.tokenizers.source
+        options, tokenizer, device = self.search, self.tokenizers.source, self.runtime.device
         ids, lengths = source_batch([source.ids for source in sources], tokenizer.eos_id, tokenizer.pad_id)
         longest = self.model.longest_target
         cap = options.max_length if longest is None else min(options.max_length, longest)
-        limits = self.limit.limits(lengths - 1, cap)
-        shared: dict[str, Any] = {
-            "length_penalty": options.length_penalty,
-            "length_alpha": options.length_alpha,
-            "coverage_penalty": options.coverage_penalty,
-            "min_length": options.min_length,
-            "block_ngram": options.block_ngram,
-            "repetition_penalty": options.repetition_penalty,
-            "return_attention": attention,
-        }
-        ids, bias = ids.to(self.runtime.device), padded_bias(sources)
-        bias = None if bias is None else bias.to(self.runtime.device)
-        prefixes = [source.prefix for source in sources] if any(source.prefix for source in sources) else None
+        bias = padded_bias(sources)
+        batch = Sentences(
+            ids.to(device),
+            lengths,
+            self.limit.limits(lengths - 1, cap),
+            [_line_seed(options.seed, source.line) for source in sources],
+            [source.prefix for source in sources] if any(source.prefix for source in sources) else None,
+            None if bias is None else bias.to(device),
+        )
         self.model.eval()
         with self.runtime.autocast():
-            if options.sample:
-                sampled = sampling.SamplingOptions(
-                    samples=options.n_best,
-                    temperature=options.temperature,
-                    top_k=options.top_k,
-                    top_p=options.top_p,
-                    **shared,
-                )
-                seeds = [_line_seed(options.seed, source.line) for source in sources]
-                return sampling.sample(self.model, ids, lengths, limits, sampled, self.special, seeds, prefixes, bias)
-            # Texts may coincide, so that an n-best list is picked from all that the beam can find.
-            n_best = 1 if options.n_best == 1 else options.beam_size
-            searched = beam.SearchOptions(beam_size=options.beam_size, n_best=n_best, **shared)
-            return beam.beam_search(self.model, ids, lengths, limits, searched, self.special, prefixes, bias)
+            if self.lexicon is None or options.shortlist == 0:
+                return find(self.model, batch, options, self.special, attention)
+            common = self.lexicon.frequent[: options.shortlist].tolist()
+            shortlist = Shortlist(common, self.lexicon.allowed(ids), self.special, batch.prefixes)
+            batch = batch._replace(prefixes=shortlist.prefixes)
+            return shortlist.read(find(shortlist.of(self.model, device), batch, options, shortlist.special, attention))
 
     @torch.inference_mode()
     def _score(self, corpus: EncodedCorpus, places: list[int], attention: bool) -> list[ScoredPair]:
@@ -275,8 +280,8 @@ class Translator:
 
 def predict(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Teacher-forced logits (N, V) of a batch's real target tokens, and the attention weights (B, T, S)."""
-    logits, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
-    return logits, weights
+    features, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
+    return model.output(features), weights
 
 
 def override(search: SearchConfig, changes: Mapping[str, Any]) -> SearchConfig:

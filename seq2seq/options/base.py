@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 Auto = Literal["auto"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Place = Literal["before_rnn", "after_rnn", "none"]
 Positions = Literal["sinusoidal", "learned"]
 

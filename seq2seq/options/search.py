@@ -20,6 +20,7 @@ class SearchConfig:
     max_source_length: int = number(1000, 1, LONGEST)
     block_ngram: int = number(0, 0, 1000)
     repetition_penalty: float = number(1.0, 1.0, 100.0)
+    shortlist: int = number(0, 0, 10_000_000)
     sample: bool = False
     temperature: float = number(1.0, 0.01, 1000.0)
     top_k: int = number(0, 0, 10_000_000)

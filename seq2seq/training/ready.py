@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from seq2seq.checkpoints import Manifest
 from seq2seq.config import Config
 from seq2seq.data.prepare import Corpora, Texts, encode_texts, read_texts
 from seq2seq.data.sampler import BatchSampler
 from seq2seq.errors import CheckpointError
-from seq2seq.evaluation.saved import model_for
+from seq2seq.evaluation.saved import model_for, sketch
 from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.models.weights import distinct
@@ -65,7 +64,8 @@ class Earlier:
     @property
     def finished(self) -> bool:
         """Whether it met its limits and was tested, and nothing was asked for since that would change that."""
-        if self.changes or not (self.folder.path / "results.json").is_file():
+        files = (self.folder.path / "results.json", self.folder.lexicon)
+        if self.changes or not all(file.is_file() for file in files):
             return False
         results = self.folder.read_json("results.json")
         return (results.get("config"), results.get("update")) == (self.config.to_dict(), self.newest.update)
@@ -83,9 +83,8 @@ class Earlier:
 
     def check_size(self, config: Config, tokenizers: TokenizerPair) -> None:
         """CheckpointError where the config's model is larger than the checkpoint, before memory is taken for it."""
-        with torch.device("meta"):
-            sketch = model_for(config, tokenizers)
-        if sum(t.numel() * t.element_size() for t in distinct(sketch).values()) > self.newest.files["weights"]["bytes"]:
+        tensors = distinct(sketch(config, tokenizers)).values()
+        if sum(tensor.numel() * tensor.element_size() for tensor in tensors) > self.newest.files["weights"]["bytes"]:
             raise CheckpointError(f"run={self.folder.path}: the model of its config is larger than its checkpoints")
 
     def load(self, model: Seq2Seq) -> None:
@@ -161,10 +160,11 @@ class Ready:
         return cls(config, texts, corpora, sampler, model.to(runtime.device), runtime)
 
     def translator(self) -> Translator:
-        """The final search, in float32."""
+        """The final search, in float32 and over the whole vocabulary."""
         options = RuntimeConfig(self.config.device, "fp32", self.config.threads, self.config.deterministic)
         runtime = Runtime.resolve(options, training=False)
-        return Translator(self.model, self.corpora.tokenizers, self.corpora.limit, self.config.search, runtime)
+        search = dataclasses.replace(self.config.search, shortlist=0)
+        return Translator(self.model, self.corpora.tokenizers, self.corpora.limit, search, runtime)
 
     def trainer(self, translator: Translator, folder: RunFolder) -> Trainer:
         config, corpora = self.config, self.corpora

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.config import Config
+from seq2seq.data.lexicon import Lexicon
+from seq2seq.data.prepare import Corpora
 from seq2seq.data.text import ParallelText
 from seq2seq.errors import CheckpointError, ConfigError, Interrupted
 from seq2seq.evaluation.metrics import score_texts
@@ -118,8 +120,9 @@ def _reported(folder: RunFolder, error: Interrupted) -> Interrupted:
 
 
 def _results(ready: Ready, trainer: Trainer, translator: Translator, folder: RunFolder, reason: str) -> Run:
-    """The best weights again, the test sets, results.json."""
+    """The lexicon, the best weights again, the test sets, results.json."""
     config, corpora, counters = ready.config, ready.corpora, trainer.counters
+    _write_lexicon(corpora, folder)
     best = folder.checkpoints.load_weights(ready.model, "best")
     results = {
         "test": {name: _test(name, text, translator, config, folder) for name, text in ready.texts.tests.items()},
@@ -136,7 +139,7 @@ def _results(ready: Ready, trainer: Trainer, translator: Translator, folder: Run
         },
         "model": {"parameters": parameters(ready.model), "digest": digest(ready.model)},
         "search": {
-            **dataclasses.asdict(config.search),
+            **dataclasses.asdict(translator.search),
             "batch_size": config.trainer.translate_batch,
             "precision": translator.runtime.precision,
         },
@@ -154,6 +157,15 @@ def _results(ready: Ready, trainer: Trainer, translator: Translator, folder: Run
     LOGGER.info("run folder: %s", folder.path)
     LOGGER.info("translate with: seq2seq-translate %s < input > output", shlex.quote(f"run={folder.path}"))
     return Run(folder.path, results)
+
+
+def _write_lexicon(corpora: Corpora, folder: RunFolder) -> None:
+    """What search.shortlist needs, learnt from the training pairs."""
+    start, tokenizers = time.monotonic(), corpora.tokenizers
+    source, target = tokenizers.source, tokenizers.target
+    lexicon = Lexicon.learn(corpora.train, source.vocab_size, target.vocab_size, source.eos_id, tokenizers.shared)
+    lexicon.save(folder.lexicon, tokenizers.digests)
+    LOGGER.info("learnt the lexicon, for search.shortlist, in %.1f s", time.monotonic() - start)
 
 
 def _test(name: str, text: ParallelText, translator: Translator, config: Config, folder: RunFolder) -> dict[str, Any]:

@@ -34,6 +34,8 @@ ALLOWED = {
     # Config by type alone: see test_what_is_known_by_type_alone
     "combinations": {"errors", "schema", "options", "config"},
     "config": {"errors", "schema", "options", "combinations"},
+    "commands": BASE,
+    "composition": BASE | {"resources"},
     "files": {"errors"},
     "locks": set(),
     "nested": {"errors"},
@@ -45,22 +47,22 @@ ALLOWED = {
     "models": {"errors"},
     "models.build": {"errors", "config", "options", "schema", "models"},
     "search": set(),
-    "evaluation": BASE | FOLDER | SERVICES | PARTS,
+    "evaluation": BASE | FOLDER | SERVICES | PARTS | {"commands"},
     "training": BASE | FOLDER | SERVICES | PARTS | {"evaluation"},
     "benchmark": BASE | FOLDER | SERVICES | PARTS | {"evaluation", "training"},
     "comparison": BASE | FOLDER | SERVICES | {"data", "evaluation", "training"},
 }
 # Libraries, and the only modules that may know each.
 KNOWN_BY = {
-    "hydra": {"seq2seq.cli"},
-    "omegaconf": {"seq2seq.cli"},
+    "hydra": {"seq2seq.composition"},
+    "omegaconf": {"seq2seq.composition"},
     "sacrebleu": {"seq2seq.evaluation.metrics"},
-    "safetensors": {"seq2seq.checkpoints"},
+    "safetensors": {"seq2seq.checkpoints", "seq2seq.data.lexicon"},
     "sentencepiece": {"seq2seq.text.tokenizer"},
     "tqdm": {"seq2seq.progress"},
 }
 # What costs no time to import: all that a mistyped option or --help needs.
-WITHOUT_TORCH = BASE | {"resources", "arguments", "progress", "files", "locks"}
+WITHOUT_TORCH = BASE | {"commands", "composition", "resources", "arguments", "progress", "files", "locks"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -166,19 +168,57 @@ def test_the_library_prints_nothing(module: str) -> None:
     assert [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"] == []
 
 
+def ran(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def running(command: str, *words: str) -> str:
+    """Python code that runs a script, and ends as it does."""
+    path = str(SCRIPTS / f"{command}.py")
+    return f"import runpy, sys\nsys.argv = [{command!r}, *{words!r}]\nrunpy.run_path({path!r}, run_name='__main__')\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "meant"),
+    [
+        ("train", "trainer.max_epoch=3", "trainer.max_epochs"),
+        ("train", "attention=bahdanu", "bahdanau"),
+        ("translate", "batch_siz=3", "batch_size"),
+        ("evaluate", "referenc=x", "reference"),
+        ("compare", "onyl=x", "only"),
+    ],
+)
+def test_a_mistyped_option_does_not_wait_for_torch(command: str, word: str, meant: str, tmp_path: Path) -> None:
+    program = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: sys.stdout.write(f'torch: {\"torch\" in sys.modules}'))\n"
+        f"{running(command, word)}"
+    )
+    done = ran(program, tmp_path)
+    assert done.returncode == 1
+    assert f"did you mean {meant}?" in done.stderr
+    assert done.stdout == "torch: False"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["runs", "comparison", "benchmark.options", "evaluation.evaluate", "evaluation.metrics", "training.resume"],
+)
+def test_what_stands_before_the_work_waits_for_no_library(module: str, tmp_path: Path) -> None:
+    """A run's config is read, and options are checked, without what only the work needs."""
+    done = ran(f"import sys, seq2seq.{module}\nprint(sorted({{'torch', 'sacrebleu'}} & sys.modules.keys()))", tmp_path)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 @pytest.mark.parametrize("command", ["train", "translate", "evaluate", "benchmark", "compare"])
 def test_help_does_not_wait_for_torch(command: str, tmp_path: Path) -> None:
     program = (
-        "import runpy, sys, seq2seq\n"
+        "import atexit, sys, seq2seq\n"
         "assert not {'torch', 'hydra'} & sys.modules.keys()\n"
-        f"sys.argv = ['{command}.py', '--help']\n"
-        "try:\n"
-        f"    runpy.run_path({str(SCRIPTS / f'{command}.py')!r}, run_name='__main__')\n"
-        "finally:\n"
-        "    assert 'hydra' in sys.modules\n"
-        "    assert 'torch' not in sys.modules\n"
+        "atexit.register(lambda: sys.stderr.write(str(sorted({'torch', 'hydra'} & sys.modules.keys()))))\n"
+        f"{running(command, '--help')}"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    done = ran(program, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "['hydra']")
     assert "key=value" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from seq2seq.commands import TranslateConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation import filter as module
-from seq2seq.evaluation.filter import TranslateConfig, translate
+from seq2seq.evaluation.filter import translate
 from seq2seq.evaluation.translator import Translator
 from seq2seq.resources import shipped
 

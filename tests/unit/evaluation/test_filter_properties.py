@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seq2seq.commands import TranslateConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation import filter as module
 from seq2seq.evaluation import item, output
-from seq2seq.evaluation.filter import TranslateConfig, translate
+from seq2seq.evaluation.filter import translate
 from seq2seq.evaluation.item import Line
 from seq2seq.evaluation.output import Written
 from seq2seq.evaluation.source import LINE_BREAKS, is_blank, one_line
@@ -78,10 +79,17 @@ def as_json(texts):
 
 
 def same(one, other):
-    """Whether two lines of JSON say the same, scores within rounding."""
+    """Whether two lines of JSON say the same, scores and attention within rounding."""
     one, other = json.loads(one), json.loads(other)
-    scores = [[h.pop(key) for line in (one, other) for h in line["hypotheses"]] for key in ("score", "log_prob")]
-    return one == other and all(pair[0] == pytest.approx(pair[1], abs=1e-4) for pair in scores)
+    numbers = []
+    for line in (one, other):
+        taken = [h.pop(key, []) for h in line["hypotheses"] for key in ("score", "log_prob", "attention")]
+        numbers.append([number for part in taken for number in flat(part)])
+    return one == other and numbers[0] == pytest.approx(numbers[1], abs=1e-4)
+
+
+def flat(numbers):
+    return [number for part in numbers for number in flat(part)] if isinstance(numbers, list) else [numbers]
 
 
 # --- one line in, one line out

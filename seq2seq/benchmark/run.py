@@ -1,0 +1,96 @@
+"""benchmark.py: the modes by name, their results as plain data, and the table of these."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from itertools import chain
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from seq2seq.benchmark.bench import Bench, Column, Table
+from seq2seq.benchmark.latency import latency
+from seq2seq.benchmark.machine import machine
+from seq2seq.benchmark.models import models, one, plain
+from seq2seq.benchmark.options import BenchmarkConfig, Comparison
+from seq2seq.benchmark.precision import precision
+from seq2seq.benchmark.rounds import Spread
+from seq2seq.benchmark.scaling import beams, corpus, lengths
+from seq2seq.errors import ConfigError
+from seq2seq.evaluation.evaluate import write_output
+from seq2seq.runtime import Runtime
+
+MODES: dict[Comparison | None, Callable[[Bench], Table]] = {
+    None: one,
+    "models": models,
+    "precision": precision,
+    "plain": plain,
+    "beams": beams,
+    "corpus": corpus,
+    "lengths": lengths,
+    "latency": latency,
+}
+
+
+def benchmark(options: BenchmarkConfig) -> dict[str, Any]:
+    """The figures of one mode, as plain data; also written to options.output where that is set.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, TrainingError: as train.py and translate.py do.
+    """
+    if options.output is not None and not (folder := Path(options.output).absolute().parent).is_dir():
+        raise ConfigError(f"output={options.output}: there is no folder {folder}")  # before minutes are spent
+    bench = Bench(options, Runtime.resolve(options.config, training=True))
+    table = MODES[options.compare](bench)
+    results = {
+        "compare": options.compare,
+        "machine": machine(bench.runtime),
+        "columns": [column._asdict() for column in table.columns],
+        "rows": [{key: _plain(value) for key, value in row.items()} for row in table.rows],
+        "notes": list(table.notes),
+        "measure": vars(options.measure),
+        "config": bench.config.to_dict(),
+    }
+    if options.output is not None:
+        write_output("output", options.output, json.dumps(results, ensure_ascii=False, indent=2) + "\n")
+    return results
+
+
+def show(results: Mapping[str, Any]) -> str:
+    """The table, its columns aligned; a spread is the median and half the range in percent of it."""
+    columns = [Column(**column) for column in results["columns"]]
+    cells = [[column.title for column in columns]]
+    cells += [[_cell(row.get(column.key), column) for column in columns] for row in results["rows"]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(pairs)).rstrip()
+        for pairs in (list(zip(line, widths, strict=True)) for line in cells)
+    ]
+    told = [wrap(text, 120) for text in [*results["notes"], _conditions(results["machine"])]]
+    return "".join(f"{line}\n" for line in [*lines, "", *chain.from_iterable(told)])
+
+
+def _plain(value: Any) -> Any:
+    return value._asdict() if isinstance(value, Spread) else value
+
+
+def _cell(value: Any, column: Column) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        half = (value["high"] - value["low"]) / 2 / value["median"]
+        return f"{_number(value['median'], column)} ±{100 * half:.0f}%"
+    return value if isinstance(value, str) else _number(value, column)
+
+
+def _number(value: float, column: Column) -> str:
+    return format(value if column.unit == 1 else value / column.unit, column.format)
+
+
+def _conditions(facts: Mapping[str, Any]) -> str:
+    where = facts["cpu"] if facts["device"] == "cpu" else f"{facts['device']}, {facts['cpu']}"
+    return (
+        f"{where}, {facts['cores']} cores, threads={facts['threads']}, torch {facts['versions']['torch']}, "
+        f"{facts['date']}; medians ± half the range of the repeats"
+    )
