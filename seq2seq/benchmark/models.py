@@ -12,6 +12,7 @@ from seq2seq.benchmark.child import alone
 from seq2seq.benchmark.floor import Floor
 from seq2seq.benchmark.material import Material
 from seq2seq.benchmark.options import MeasureConfig
+from seq2seq.benchmark.plain import plain_paths
 from seq2seq.benchmark.rounds import in_turn, interleaved
 from seq2seq.benchmark.training import Training
 from seq2seq.benchmark.translating import Translating
@@ -64,7 +65,7 @@ def models(bench: Bench) -> Table:
 
 
 # The code paths of compare=plain: a name, and what gives a context in which the models take that path.
-PATHS: dict[str, Switch] = {"as it is": nullcontext}
+PATHS: dict[str, Switch] = {"fast": nullcontext, "plain": plain_paths}
 
 
 def plain(bench: Bench) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -50,6 +51,7 @@ def translate(config: TranslateConfig) -> None:
         written = Written.of(config.output) if config.resume else Written()
         chunks = written.skip(_chunks(lines, most, most_bytes, config.input))
         translator = _load(config)
+        gc.freeze()  # what is loaded stays: without this, Python looks through all of it for garbage again and again
         sink = Sink.open(config.output, written.size, stack)
         if interactive:
             LOGGER.info("type a line and press return; control-D ends")

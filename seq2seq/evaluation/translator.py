@@ -275,7 +275,9 @@ class Translator:
             text = one_line(target.decode(tokens))
             if text not in unique:
                 unique[text] = Hypothesis(text, score, log_prob, target.pieces(tokens), weights)
-        return list(unique.values())[: self.search.n_best]
+            if len(unique) == self.search.n_best:
+                break
+        return list(unique.values())
 
 
 def predict(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor | None]:

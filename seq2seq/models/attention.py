@@ -13,7 +13,6 @@ from seq2seq.models.dropout import Dropout
 from seq2seq.models.memory import Encoded, Memory
 from seq2seq.models.priors import Prior
 from seq2seq.models.scores import Score
-from seq2seq.models.unrolled import unrolled
 from seq2seq.models.windows import Window
 
 
@@ -86,9 +85,9 @@ class Attention(nn.Module):
             steps = torch.arange(state.step, state.step + length, device=query.device)
             context, weights, _ = self.weigh(query, memory, steps, None)
             return Attended(context, weights, AttentionState(state.step + length))
-        loop, contexts, all_weights = unrolled(self), [], []
+        contexts, all_weights = [], []
         for hidden in query.unbind(1):
-            context, weights, state = loop.step(hidden, memory, state)
+            context, weights, state = self.step(hidden, memory, state)
             contexts.append(context)
             all_weights.append(weights)
         return Attended(torch.stack(contexts, dim=1), torch.stack(all_weights, dim=1), state)
@@ -112,7 +111,9 @@ class Attention(nn.Module):
 
         Context (B, Q, V), weights (B, Q, S), and the coverage after them.
         """
-        scores = self._scores(query, memory, coverage).float() / self.temperature  # (B, Q, S)
+        scores = self._scores(query, memory, coverage).float()  # (B, Q, S)
+        if self.temperature != 1.0:
+            scores = scores / self.temperature
         bias = self._bias(memory, steps)
         if bias is not None:
             scores = scores + bias

@@ -10,7 +10,6 @@ from seq2seq.models.cells import Cell, initialise
 from seq2seq.models.decoders import AttendingDecoder, Decoded, DecoderState
 from seq2seq.models.memory import Encoded, Memory, RNNState
 from seq2seq.models.readout import Readout
-from seq2seq.models.unrolled import unrolled
 
 
 class ConditionalGRUDecoder(AttendingDecoder):
@@ -34,9 +33,9 @@ class ConditionalGRUDecoder(AttendingDecoder):
         return DecoderState(self.bridge(mean), self.attention.start(source))
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
-        loop, hidden, contexts, all_weights = unrolled(self), [], [], []
+        hidden, contexts, all_weights = [], [], []
         for projected in self.transition.embedding_projection(embedded).unbind(1):
-            context, weights, state = loop._advance(projected, state, source)
+            context, weights, state = self._advance(projected, state, source)
             hidden.append(state.rnn.hidden[0])
             contexts.append(context)
             all_weights.append(weights)

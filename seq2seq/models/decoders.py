@@ -15,7 +15,6 @@ from seq2seq.models.attention import Attention, AttentionState
 from seq2seq.models.memory import Encoded, Memory, RNNState
 from seq2seq.models.readout import Readout
 from seq2seq.models.rnn import RNN, SteppedRNN
-from seq2seq.models.unrolled import unrolled
 
 
 class Selectable(Protocol):
@@ -123,9 +122,9 @@ class InputFeedingDecoder(AttendingDecoder):
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         rows, length = embedded.shape[:2]
         inside, after = self.rnn.noise(rows, length, embedded), self.readout.noise(rows, length, embedded)
-        loop, steps = unrolled(self), []
+        steps = []
         for t, projected in enumerate(self.rnn.project(embedded).unbind(1)):
-            steps.append(loop._advance(projected, state, source, inside[t], after[t]))
+            steps.append(self._advance(projected, state, source, inside[t], after[t]))
             state = steps[-1].state
         features, weights, _ = zip(*steps, strict=True)
         return Decoded(torch.stack(features, dim=1), torch.stack(weights, dim=1), state)  # (B, T, F), (B, T, S)
@@ -163,9 +162,9 @@ class BahdanauDecoder(AttendingDecoder):
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         read, contexts, all_weights = [], [], []
-        loop, noise = unrolled(self), self.rnn.noise(embedded.shape[0], embedded.shape[1], embedded)
+        noise = self.rnn.noise(embedded.shape[0], embedded.shape[1], embedded)
         for t, projected in enumerate(self.rnn.project(embedded).unbind(1)):
-            hidden, context, weights, state = loop._advance(projected, state, source, noise[t])
+            hidden, context, weights, state = self._advance(projected, state, source, noise[t])
             read.append(hidden)
             contexts.append(context)
             all_weights.append(weights)

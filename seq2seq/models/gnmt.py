@@ -13,7 +13,6 @@ from seq2seq.models.dropout import Dropout
 from seq2seq.models.memory import Memory, RNNState
 from seq2seq.models.readout import Readout
 from seq2seq.models.rnn import RNN, SteppedRNN
-from seq2seq.models.unrolled import unrolled
 
 
 class GNMTDecoder(AttendingDecoder):
@@ -38,11 +37,11 @@ class GNMTDecoder(AttendingDecoder):
         self.bottom, self.upper, self.dropout, self.residual = bottom, nn.ModuleList(upper), dropout, residual
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
-        loop, outputs, contexts, all_weights = unrolled(self), [], [], []
+        outputs, contexts, all_weights = [], [], []
         (first, *above), attention = state.rnn.layers(), state.attention
         for projected in self.bottom.project(embedded).unbind(1):
-            context, weights, attention = loop.attention.step(first.hidden[0], source, attention)
-            output, first = loop.bottom.step(projected, context, first)
+            context, weights, attention = self.attention.step(first.hidden[0], source, attention)
+            output, first = self.bottom.step(projected, context, first)
             outputs.append(output)
             contexts.append(context)
             all_weights.append(weights)

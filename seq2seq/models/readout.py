@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seq2seq.models.activations import tanh
 from seq2seq.models.dropout import Dropout
 
 
@@ -28,7 +29,7 @@ class Readout(nn.Module):
         return self.activation(self.projection(joined))
 
     def activation(self, projected: Tensor) -> Tensor:
-        return torch.tanh(projected)
+        return tanh(projected)
 
     def noise(self, rows: int, steps: int, like: Tensor) -> list[Tensor | None]:
         """What `forward` takes at each of the steps of a training loop; None where nothing is dropped."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2seq.models.cells import sigmoid_slope, tanh_, tanh_slope
+from seq2seq.models.activations import sigmoid_slope, tanh_, tanh_slope
 from seq2seq.models.memory import RNNState
 from seq2seq.models.packing import Packing
 from seq2seq.models.precision import product_type, wide

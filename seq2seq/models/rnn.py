@@ -15,7 +15,6 @@ from seq2seq.models.dropout import make_dropout
 from seq2seq.models.memory import RNNState
 from seq2seq.models.packing import Packing
 from seq2seq.models.recurrence import Weights, run_layer
-from seq2seq.models.unrolled import unrolled
 
 
 class RNNSpec(NamedTuple):
@@ -168,8 +167,20 @@ class FusedLayer(Layer):
         return outputs, _wrap(final)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
-        if inputs.device.type == "cpu":
-            return self._encode_here(inputs, lengths)
+        if inputs.device.type != "cpu":
+            return self.encode_packed(inputs, lengths)
+        # torch's kernels take packed sentences a step and a gate at a time here.
+        rows, size, _ = inputs.shape
+        packing, weights = Packing.of(lengths, size, inputs.device), self._weights()
+        zeros = weights.of_hidden.new_zeros(len(weights.of_hidden), rows, self.rnn.hidden_size)
+        first = RNNState(zeros, zeros if isinstance(self.rnn, nn.LSTM) else None)
+        outputs, final = run_layer(packing.pack(inputs), packing, weights, first)
+        final = final.select(packing.order.argsort())
+        cell = None if final.cell is None else _join_directions(final.cell)
+        return packing.pad(outputs, size), RNNState(_join_directions(final.hidden), cell)
+
+    def encode_packed(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
+        """As `encode`, by torch's kernels."""
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
         outputs, final = self.rnn(packed)
         assert isinstance(outputs, PackedSequence)
@@ -179,17 +190,6 @@ class FusedLayer(Layer):
             cell = None if state.cell is None else _join_directions(state.cell)
             state = RNNState(_join_directions(state.hidden), cell)
         return memory, state
-
-    def _encode_here(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
-        """On a CPU, where torch's kernels take packed sentences a step and a gate at a time."""
-        rows, size, _ = inputs.shape
-        packing, weights = Packing.of(lengths, size, inputs.device), self._weights()
-        zeros = weights.of_hidden.new_zeros(len(weights.of_hidden), rows, self.rnn.hidden_size)
-        first = RNNState(zeros, zeros if isinstance(self.rnn, nn.LSTM) else None)
-        outputs, final = run_layer(packing.pack(inputs), packing, weights, first)
-        final = final.select(packing.order.argsort())
-        cell = None if final.cell is None else _join_directions(final.cell)
-        return packing.pad(outputs, size), RNNState(_join_directions(final.hidden), cell)
 
     def _weights(self) -> Weights:
         suffixes = ["l0", "l0_reverse"][: 2 if self.rnn.bidirectional else 1]
@@ -216,9 +216,9 @@ class LoopedLayer(Layer):
 
     def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         hidden, cell = _at(state, 0)
-        advance, outputs = unrolled(self.cells[0]), []
+        outputs = []
         for gates in self.projections[0](inputs).unbind(1):
-            hidden, cell = advance(gates, hidden, cell)
+            hidden, cell = self.cells[0](gates, hidden, cell)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), _stack([(hidden, cell)])
 
@@ -228,7 +228,7 @@ class LoopedLayer(Layer):
         both, finals = [], []
         for direction, (cell, projection) in enumerate(zip(self.cells, self.projections, strict=True)):
             gates = torch.split(projection(packed.data), counts)
-            outputs, final = self._run(unrolled(cell), gates, backwards=direction == 1)
+            outputs, final = self._run(cell, gates, backwards=direction == 1)
             both.append(outputs)
             finals.append(final)
         data = torch.cat(both, dim=-1)
@@ -275,6 +275,9 @@ def _at(state: RNNState, layer: int) -> tuple[Tensor, Tensor | None]:
 
 def _stack(layers: list[tuple[Tensor, Tensor | None]]) -> RNNState:
     """The states (R, H) of all layers as one."""
+    if len(layers) == 1:  # without a copy
+        hidden, cell = layers[0]
+        return RNNState(hidden.unsqueeze(0), None if cell is None else cell.unsqueeze(0))
     cells = [cell for _, cell in layers if cell is not None]
     return RNNState(torch.stack([hidden for hidden, _ in layers]), torch.stack(cells) if cells else None)
 

@@ -10,6 +10,7 @@ from seq2seq.search.constraints import Constraints
 from seq2seq.search.decode import Beam, DecodeOptions, decode
 from seq2seq.search.history import Choice, Hypothesis
 from seq2seq.search.protocol import Model, SpecialIds, State
+from seq2seq.search.ranking import best_continuations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def beam_search(
     needs more. See Constraints for the rules, which hold before any choice. bias (B, S) is added to the scores of
     attention.
     """
-    constraints = Constraints(max_lengths, options.min_length, special, prefixes, options.repetition())
+    constraints = Constraints(max_lengths, options.min_length, special, prefixes, options.repetition(), source.device)
     ended = decode(model, source, lengths, constraints, BeamChooser(options.beam_size, options.n_best), options, bias)
     hypotheses = [[hypothesis for _, hypothesis in sentence] for sentence in ended]
     # Sorting is stable: of equal scores, the hypothesis that ended first is the better one.
@@ -60,16 +61,17 @@ def beam_search(
 class BeamChooser:
     """Fills the free slots with the best continuations of all live hypotheses of the sentence.
 
-    One sentence, K = 3, at step 1. "a" and "b" live with totals -1 and -2; "." (EOS) ended at step 0 and keeps a
-    slot, so that K - F = 2 slots are free and the third total is -inf. The best K next tokens of a row are enough:
+    One sentence, K = 3, at step 1, with the words a, b, c and "." (EOS). "a" and "b" live with totals -1 and -2; "."
+    ended at step 0 and keeps a slot, so that K - F = 2 slots are free and the third total is -inf:
 
-        row    total      values             tokens     totals
-        a      -1         -0.5  -1    -3     c  .  a    -1.5  -2    -4
-        b      -2         -0.2  -2    -4     .  b  a    -2.2  -4    -6
-        (none) -inf       -0.1  -3    -5     a  c  .    -inf  -inf  -inf
+        slot   total      log-probabilities      totals of the continuations
+                          a    b    c    .       a     b     c     .
+        a      -1         -4   -3   -0.5 -1      -5    -4    -1.5  -2
+        b      -2         -4   -2   -5   -0.2    -6    -4    -7    -2.2
+        (none) -inf       -3   -5   -0.1 -4      -inf  -inf  -inf  -inf
 
-    Sorted: -1.5 ("a c", place 0), -2 ("a .", place 1), -2.2 ("b .", place 3), ...; the parent of a place is place // K.
-    Two are taken: "a c" lives on and "a ." ends. In brackets what stands in the empty slot, and is never read:
+    The best K are -1.5 ("a c"), -2 ("a .") and -2.2 ("b ."), of which two are taken: "a c" lives on and "a ." ends. In
+    brackets what stands in the empty slot, and is never read:
 
         totals    -1.5  -2  -inf        tokens  c  .  (.)        parents  0  0  (1)
 
@@ -86,16 +88,6 @@ class BeamChooser:
         return [0.0] + [-torch.inf] * (self.slots - 1)
 
     def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int]) -> Choice:
-        values, tokens = log_probs.topk(min(self.slots, log_probs.shape[2]), dim=2)  # (B, K, N), N = K or V
-        totals = (beam.totals[:, :, None] + values).flatten(1)  # (B, K*N)
-        # A stable sort of these few, so that of equal totals the one from the better parent goes first.
-        totals, places = totals.sort(dim=1, descending=True, stable=True)
-        totals, places = totals[:, : self.slots], places[:, : self.slots]  # (B, K)
-
-        ranks = torch.arange(self.slots, device=totals.device)
-        free = ranks < self.slots - beam.finished  # (B, K)
-        return Choice(
-            totals=totals.masked_fill(~free, -torch.inf),
-            tokens=tokens.flatten(1).gather(1, places),
-            parents=places // tokens.shape[2],
-        )
+        totals, parents, tokens = best_continuations(beam.totals, log_probs, self.slots)  # (B, K) each
+        taken = torch.arange(self.slots, device=totals.device) >= self.slots - beam.finished  # (B, K)
+        return Choice(totals.masked_fill(taken, -torch.inf), tokens, parents)

@@ -32,21 +32,22 @@ class Constraints:
         special: SpecialIds,
         prefixes: Sequence[Sequence[int]] | None,
         repetition: Repetition = FREE,
+        device: torch.device | None = None,
     ) -> None:
+        """device: that of the log-probabilities; by default that of max_lengths."""
         limits: list[int] = max_lengths.tolist()
-        self.prefixes = [[] for _ in limits] if prefixes is None else [list(prefix) for prefix in prefixes]
-        if any(special.eos in prefix for prefix in self.prefixes):
+        beginnings = [[] for _ in limits] if prefixes is None else [list(prefix) for prefix in prefixes]
+        if any(special.eos in prefix for prefix in beginnings):
             raise ValueError(f"a forced prefix holds EOS (id {special.eos}), after which nothing can follow")
-        self.max_lengths = [max(limit, len(prefix) + 1) for limit, prefix in zip(limits, self.prefixes, strict=True)]
+        self.max_lengths = [max(limit, len(prefix) + 1) for limit, prefix in zip(limits, beginnings, strict=True)]
         self.min_length = min_length
         self.special = special
         self.repetition = repetition
-
-    def forced(self, sentence: int, step: int) -> int | None:
-        """The only token that a sentence may take at this step, if there is just one."""
-        if step < len(self.prefixes[sentence]):
-            return self.prefixes[sentence][step]
-        return self.special.eos if step == self.max_lengths[sentence] - 1 else None
+        self._suppressed = torch.tensor(special.suppressed, dtype=torch.long, device=device or max_lengths.device)
+        self._forced: dict[int, dict[int, int]] = {}  # at each step, the sentences that may take one token only
+        for sentence, (prefix, max_length) in enumerate(zip(beginnings, self.max_lengths, strict=True)):
+            for step, token in [*enumerate(prefix), (max_length - 1, special.eos)]:
+                self._forced.setdefault(step, {})[sentence] = token
 
     def apply(self, log_probs: Tensor, step: int, sentences: list[int], said: Tensor | None = None) -> Tensor:
         """Write -inf over what is not allowed at this step (from 0); log_probs (B, K, V) is edited in place.
@@ -54,14 +55,15 @@ class Constraints:
         said (B, K, step) are the tokens of each hypothesis, needed where repetition.remembers.
         """
         eos, early = self.special.eos, step + 1 < self.min_length
-        forced = [(row, self.forced(sentence, step)) for row, sentence in enumerate(sentences)]
-        rows = [row for row, token in forced if token is not None]
-        tokens = [token for _, token in forced if token is not None]
+        forced = self._forced.get(step, {})
+        rows = [row for row, sentence in enumerate(sentences) if sentence in forced] if forced else []
+        tokens = [forced[sentences[row]] for row in rows]
 
         only = log_probs[rows, :, tokens] if rows else None  # (forced sentences, K)
         ending = log_probs[:, :, eos].clone() if early and said is not None else None  # (B, K)
-        for token in [*self.special.suppressed, *([eos] if early else [])]:
-            log_probs[:, :, token] = -torch.inf  # a few columns; an index tensor would wait for the device
+        log_probs.index_fill_(2, self._suppressed, -torch.inf)
+        if early:
+            log_probs[:, :, eos] = -torch.inf
         if said is not None:
             self.repetition.apply(log_probs, said, eos)
         if ending is not None:

@@ -84,10 +84,9 @@ class History:
                     attended.append(weights[step][row - starts[step], slot, : source_lengths[sentence]])
             return Hypothesis(path[:0:-1], log_prob, score, torch.stack(attended[::-1]) if weights else None)
 
+        places = [(step, sentence) for step, sentences in enumerate(self._sentences) for sentence in sentences]
         ended: list[list[Ended]] = [[] for _ in source_lengths]
-        for step, sentences in enumerate(self._sentences):
-            for sentence in sentences:
-                for slot, score in enumerate(scores[rows[step][sentence]]):
-                    if score > -torch.inf:
-                        ended[sentence].append(Ended(slot, read(sentence, step, slot)))
+        for row, slot in (torch.cat(self._scores) > -torch.inf).nonzero().tolist():
+            step, sentence = places[row]
+            ended[sentence].append(Ended(slot, read(sentence, step, slot)))
         return ended

@@ -52,7 +52,7 @@ def sample(
     model's own distribution. Rules and shapes are those of beam_search too; the filters choose among what the rules
     leave, and a repetition penalty comes before the temperature.
     """
-    constraints = Constraints(max_lengths, options.min_length, special, prefixes, options.repetition())
+    constraints = Constraints(max_lengths, options.min_length, special, prefixes, options.repetition(), source.device)
     sampler = Sampler(options, _uniforms(seeds, constraints.max_lengths, options.samples).to(source.device))
     ended = decode(model, source, lengths, constraints, sampler, options, bias)
     return [[hypothesis for _, hypothesis in sorted(sentence, key=lambda end: end.slot)] for sentence in ended]

@@ -19,7 +19,7 @@ def test_training_leaves_its_folder_and_the_encoded_corpus(trained: Trained) -> 
     assert [path.name for path in (trained.cwd / "runs").iterdir()] == ["encoded"]
     files = {str(path.relative_to(trained.run)) for path in trained.run.rglob("*") if path.is_file()}
     fixed = {"config.json", "data.json", "results.json", "metrics.jsonl", "sessions.jsonl", "train.log", ".lock"}
-    fixed.add("tokenizer/shared.model")
+    fixed |= {"tokenizer/shared.model", "lexicon.safetensors"}
     texts = {f"translations/{name}.{kind}" for name in ("a", "b-2") for kind in ("source", "reference", "hypothesis")}
     assert fixed | texts <= files
     others = {name for name in files - fixed - texts if not name.startswith("tensorboard/")}
