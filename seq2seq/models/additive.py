@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seq2seq.models.precision import wide as wide_type
+
 # Hidden values that are there at a time. On a CPU those 4 MiB stay in the cache; a GPU wants more work at a call.
 CPU_TILE = 2**20
 GPU_TILE = 2**25
@@ -103,7 +105,7 @@ def _hidden(asked: Tensor, known: Tensor, activation: Activation) -> Tensor:
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    return tensor.to(wide_type(tensor.dtype))
 
 
 def _sigmoid_backward(grad: Tensor, value: Tensor) -> Tensor:

@@ -38,11 +38,6 @@ class Packing(NamedTuple):
         on_device = (index.to(device, non_blocking=True) for index in (order, places, last, mirrored, previous))
         return cls(counts.tolist(), *on_device)
 
-    @classmethod
-    def full(cls, rows: int, steps: int, device: torch.device) -> Packing:
-        """Sentences of one length, without padding."""
-        return cls.of(torch.full((rows,), steps), steps, device)
-
     def spans(self) -> list[slice]:
         """Of each position its rows of the packed data."""
         return [slice(end - count, end) for count, end in zip(self.counts, accumulate(self.counts), strict=True)]

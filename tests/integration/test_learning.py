@@ -149,6 +149,7 @@ def test_reversing_attends_to_the_antidiagonal(tmp_path: Path, tasks: dict[str, 
 
 @pytest.mark.slow
 def test_copying_attends_to_the_diagonal(tmp_path: Path, tasks: dict[str, Path]) -> None:
-    run = learn(tmp_path, tasks["copy"], attention("luong_general"))
+    others = {"optimizer": {"name": "adam", "learning_rate": 0.002}}  # at 0.005 one seed in two stays below
+    run = learn(tmp_path, tasks["copy"], {**attention("luong_dot"), "others": others})
     assert near_the_diagonal(run, tasks["copy"], reverse=False) >= 0.9
-    assert run.results["test"]["test"]["exact_match"] >= 0.98  # over seeds from 0.97 to 1, with dot from 0.965
+    assert run.results["test"]["test"]["exact_match"] >= 0.99
