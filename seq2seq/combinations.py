@@ -31,6 +31,8 @@ def impossible(config: Config) -> list[str]:
         *_bridge(config),
         *_tying(config),
         *_lengths(config),
+        *_sampling(config),
+        *config.objective.faults(config.init, config.attention.coverage_loss),
         *_training(config),
         *_tests(config),
         *search_faults(config.search),
@@ -175,6 +177,20 @@ def _lengths(config: Config) -> list[str]:
         for key, limit in limits.items()
         if limit is not None and limit < needed
     ]
+
+
+def _sampling(config: Config) -> list[str]:
+    """Whether the tokenizer is one whose pieces can be drawn so."""
+    return [
+        f"data.{key}={value} is for tokenizer={kind}, and this is tokenizer={config.tokenizer.name}; set data.{key}=0"
+        for key, value, kind in sampling_options(config)
+        if value and config.tokenizer.name != kind
+    ]
+
+
+def sampling_options(config: Config) -> list[tuple[str, float, str]]:
+    """The options of `data` that have pieces drawn anew: name, value, and the kind of tokenizer that it is for."""
+    return [("bpe_dropout", config.data.bpe_dropout, "bpe"), ("unigram_alpha", config.data.unigram_alpha, "unigram")]
 
 
 def _training(config: Config) -> list[str]:

@@ -12,6 +12,7 @@ from seq2seq.combinations import impossible
 from seq2seq.errors import ConfigError
 from seq2seq.options import (
     AdamConfig,
+    CrossEntropyConfig,
     DataConfig,
     LSTMDecoderConfig,
     LSTMEncoderConfig,
@@ -51,6 +52,7 @@ class Config(RuntimeConfig):
     encoder: Any = _group("encoder", LSTMEncoderConfig)
     attention: Any = _group("attention", LuongGeneralConfig)
     decoder: Any = _group("decoder", LSTMDecoderConfig)
+    objective: Any = _group("objective", CrossEntropyConfig)
     optimizer: Any = _group("optimizer", AdamConfig)
     scheduler: Any = _group("scheduler", PlateauConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

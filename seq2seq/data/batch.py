@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.corpus import EncodedCorpus
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 
 class Batch(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor
 from seq2seq.data.encode import Encoder
 from seq2seq.data.text import ParallelText
 from seq2seq.errors import CheckpointError
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 ENCODED_AT_ONCE = 100_000  # lines; bounds the Python integers that exist at a time
 CHECKED_AT_ONCE = 1_000_000  # offsets; bounds what is copied out of the map
@@ -46,6 +46,13 @@ class EncodedCorpus:
             _joined([part.target for part in parts]),
             _offsets([part.target_lengths for part in parts]),
         )
+
+    @classmethod
+    def of_ids(cls, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> EncodedCorpus:
+        """Pairs of these ids, in memory."""
+        source, target = _joined([array("i", ids) for ids in sources]), _joined([array("i", ids) for ids in targets])
+        source_lengths, target_lengths = array("i", map(len, sources)), array("i", map(len, targets))
+        return cls(source, _offsets([source_lengths]), target, _offsets([target_lengths]))
 
     @classmethod
     def map(cls, folder: Path, pairs: int, source_tokens: int, target_tokens: int) -> EncodedCorpus:

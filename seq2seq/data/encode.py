@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from seq2seq.data.text import Block, TrainingText
 from seq2seq.options import TokenizerConfig
-from seq2seq.text.tokenizer import TokenizerPair, sampled
+from seq2seq.text.pair import TokenizerPair
+from seq2seq.text.tokenizer import sampled
 
 
 class EncodedPairs(NamedTuple):

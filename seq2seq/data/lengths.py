@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 COVERED = 0.999  # of the training pairs lie under the line before the margin
+
+
+class Limits(Protocol):
+    """What the search asks."""
+
+    def limits(self, source_lengths: Tensor, cap: int) -> Tensor: ...
 
 
 class LengthLimit(NamedTuple):
@@ -36,3 +43,13 @@ class LengthLimit(NamedTuple):
     def limits(self, source_lengths: Tensor, cap: int) -> Tensor:
         """Source lengths (B,) to the most target tokens with EOS (B,), each from its own sentence, none above `cap`."""
         return (self.slope * source_lengths + self.offset).ceil().clamp(max=cap - 1).long() + 1
+
+
+class LargestLimit(NamedTuple):
+    """At each source length the largest of several limits, for models that translate together."""
+
+    of_members: tuple[LengthLimit, ...]
+
+    def limits(self, source_lengths: Tensor, cap: int) -> Tensor:
+        """As LengthLimit gives them."""
+        return torch.stack([limit.limits(source_lengths, cap) for limit in self.of_members]).amax(dim=0)

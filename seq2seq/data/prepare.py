@@ -21,7 +21,7 @@ from seq2seq.data.text import ParallelText, TrainingText, hold_out, overlap, rea
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.files import read_json, sha256, write_json
 from seq2seq.options.base import available_cores, resolve
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 LOGGER = logging.getLogger("seq2seq")
 

@@ -47,7 +47,7 @@ class TrainingText:
 
     def blocks(self) -> Iterator[Block]:
         """The text in order, in blocks of some 20,000 pairs."""
-        return _blocks(self.files, self.held_out)
+        return read_blocks(self.files, self.held_out)
 
     def pairs(self) -> Iterator[tuple[list[str], list[str]]]:
         """Sources and targets of the pairs to train on, block by block."""
@@ -99,7 +99,7 @@ def survey(prefixes: Sequence[str], source: str, target: str, known: set[str]) -
     stamps = _stamps([path for pair in files for path in pair])
     blank, seen, size = array("q"), set[str](), 0
     with Progress("read", None, "pairs", every=10.0) as bar:
-        for block in _blocks(files, ()):
+        for block in read_blocks(files):
             sources, targets = block.lines()
             dropped = _blank(sources, targets)
             blank.extend(bar.done + i for i in dropped)
@@ -160,7 +160,8 @@ def overlap(sources: Iterable[str], seen: set[str]) -> int:
     return sum(line in seen for line in sources if line.strip())
 
 
-def _blocks(files: Sequence[tuple[Path, Path]], held_out: Sequence[int]) -> Iterator[Block]:
+def read_blocks(files: Sequence[tuple[Path, Path]], held_out: Sequence[int] = ()) -> Iterator[Block]:
+    """Both sides of these files in order, in blocks of some 20,000 pairs; DataError where a side is longer."""
     pair = 0
     for names in files:
         with LineReader(names[0]) as source, LineReader(names[1]) as target:

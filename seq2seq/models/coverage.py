@@ -107,9 +107,10 @@ def coverage_loss(weights: Tensor, target_mask: Tensor) -> Tensor:
 
     Of weights (B, T, S) over the real target positions of target_mask (B, T), summed over all tokens of the batch.
     """
-    covered = F.pad(weights.cumsum(1)[:, :-1], (0, 0, 1, 0))  # c (B, T, S): at a step, the sum of those before it
-    repeated = torch.minimum(weights, covered).sum(-1)  # (B, T)
-    return repeated.masked_fill(~target_mask, 0.0).sum()
+    with _full_precision(weights):
+        covered = F.pad(weights.cumsum(1)[:, :-1], (0, 0, 1, 0))  # c (B, T, S): at a step, the sum of those before it
+        repeated = torch.minimum(weights, covered).sum(-1)  # (B, T)
+        return repeated.masked_fill(~target_mask, 0.0).sum()
 
 
 def _full_precision(tensor: Tensor) -> torch.autocast:

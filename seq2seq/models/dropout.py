@@ -77,6 +77,19 @@ class LockedDropout(Dropout):
         return None if locked is None else locked.expand(rows, steps, size)
 
 
+class WordDropout(Dropout):
+    """Drops whole words: all of an embedding (Sennrich et al. 2016, "Edinburgh Neural MT Systems for WMT 16", 2.1).
+
+    Inputs are (B, T, E) and the mask is (B, T, 1).
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.active:
+            return inputs
+        rows, steps, _ = inputs.shape
+        return inputs * self._draw((rows, steps, 1), inputs)
+
+
 def make_dropout(p: float, locked: bool) -> Dropout:
     """Dropout of rate p, with fresh masks at every step or one for all steps of a sequence."""
     return LockedDropout(p) if locked else Dropout(p)

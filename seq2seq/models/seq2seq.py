@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.models.decoders import Decoder, Selectable
-from seq2seq.models.dropout import Dropout
+from seq2seq.models.dropout import Dropout, WordDropout
 from seq2seq.models.encoders import Encoder
 
 
@@ -66,12 +66,15 @@ class Seq2Seq(nn.Module):
         decoder: Decoder,
         output: nn.Linear,
         dropout: Dropout,
+        source_word_dropout: WordDropout,
+        target_word_dropout: WordDropout,
         longest_source: int | None = None,
         longest_target: int | None = None,
     ) -> None:
         super().__init__()
         self.source_embedding, self.target_embedding = source_embedding, target_embedding
         self.encoder, self.decoder, self.output, self.dropout = encoder, decoder, output, dropout
+        self.source_word_dropout, self.target_word_dropout = source_word_dropout, target_word_dropout
         self.longest_source, self.longest_target = longest_source, longest_target
 
     @property
@@ -91,7 +94,7 @@ class Seq2Seq(nn.Module):
             target_mask: (B, T), True at real tokens.
         """
         first, read = self._encode(source, source_lengths, None)
-        embedded = self.dropout(self.target_embedding(target_input))  # (B, T, E)
+        embedded = self.dropout(self.target_word_dropout(self.target_embedding(target_input)))  # (B, T, E)
         decoded = self.decoder(embedded, first, read)
         return Prediction(decoded.features[target_mask], decoded.weights)
 
@@ -117,6 +120,6 @@ class Seq2Seq(nn.Module):
 
     def _encode(self, source: Tensor, lengths: Tensor, bias: Tensor | None) -> tuple[Selectable, Selectable]:
         """The decoder's first state, and what it reads of the source at each step."""
-        encoded = self.encoder(self.source_embedding(source), lengths)
+        encoded = self.encoder(self.source_word_dropout(self.source_embedding(source)), lengths)
         read = self.decoder.prepare(encoded, bias)
         return self.decoder.start(encoded, read), read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,30 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> N
             raise CheckpointError(f"{origin}: {name} holds numbers that aren't finite; a training that failed left it")
 
 
+def mean(models: Iterable[Mapping[str, Tensor]], origin: str) -> dict[str, Tensor]:
+    """The weights of several models of one kind averaged, number by number; summed up in float64, one after the other.
+
+    What isn't a floating-point number, such as a counter, is the first one's.
+
+    Raises:
+        CheckpointError: names, shapes or types differ.
+    """
+    first: dict[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for count, weights in enumerate(models, start=1):
+        if count == 1:
+            first = dict(weights)
+            floating = {name: tensor for name, tensor in first.items() if tensor.is_floating_point()}
+            sums = {name: tensor.to(torch.float64, copy=True) for name, tensor in floating.items()}
+            continue
+        if _kinds(weights) != _kinds(first):
+            raise CheckpointError(f"{origin} holds checkpoints of different models, which have no mean")
+        for name, total in sums.items():
+            total += weights[name]
+    return first | {name: (total / count).to(first[name].dtype) for name, total in sums.items()}
+
+
 def finite(model: nn.Module) -> bool:
     """Whether all weights are numbers that can be gone on from."""
     return all(bool(tensor.isfinite().all()) for tensor in distinct(model).values())
@@ -70,6 +94,10 @@ def digest(model: nn.Module) -> str:
 def _shown(name: str) -> str:
     """With nothing in it that a terminal obeys."""
     return name[:LONGEST] if name[:LONGEST].isprintable() else repr(name[:LONGEST])
+
+
+def _kinds(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: _kind(tensor) for name, tensor in weights.items()}
 
 
 def _kind(tensor: Tensor) -> str:

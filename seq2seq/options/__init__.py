@@ -8,6 +8,7 @@ from seq2seq.options.base import Auto, Place, Precision, available_cores, number
 from seq2seq.options.data import DataConfig, TokenizerConfig
 from seq2seq.options.decoder import LSTMDecoderConfig
 from seq2seq.options.encoder import LSTMEncoderConfig
+from seq2seq.options.objective import CrossEntropyConfig
 from seq2seq.options.runtime import RuntimeConfig
 from seq2seq.options.search import MetricConfig, SearchConfig
 from seq2seq.options.training import AdamConfig, PlateauConfig, TrainerConfig
@@ -16,6 +17,7 @@ __all__ = [
     "AdamConfig",
     "AttentionConfig",
     "Auto",
+    "CrossEntropyConfig",
     "DataConfig",
     "LSTMDecoderConfig",
     "LSTMEncoderConfig",

@@ -17,6 +17,8 @@ class DataConfig:
     test: str | dict[str, str] | None = None
     valid_split: int = number(0, 0, LONGEST)
     reverse_source: bool = False
+    bpe_dropout: float = number(0.0, 0.0, 0.9)
+    unigram_alpha: float = number(0.0, 0.0, 10.0)
     max_length: int = number(256, 1, LONGEST)
     cache: str = "runs/encoded"
     workers: int | Auto = number("auto", 0, 1024)

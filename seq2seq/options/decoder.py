@@ -20,6 +20,7 @@ class DecoderConfig:
 
     name: str
     dropout: float = number(0.3, 0.0, 0.95)
+    word_dropout: float = number(0.0, 0.0, 0.95)
 
     def features(self, embedding_size: int) -> int:
         """F, the size of what the output layer reads."""

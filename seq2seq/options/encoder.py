@@ -19,6 +19,7 @@ class EncoderConfig:
 
     name: str
     dropout: float = number(0.3, 0.0, 0.95)
+    word_dropout: float = number(0.0, 0.0, 0.95)
 
     def output_size(self, embedding_size: int) -> int:
         """M, the size of what is attended to."""

@@ -81,6 +81,15 @@ class CosineConfig(SchedulerConfig):
         return None if isinstance(self.decay_updates, str) else self.decay_updates
 
 
+@component("scheduler", "step")
+@dataclass(frozen=True)
+class StepConfig(SchedulerConfig):
+    name: str = "step"
+    start_updates: int = number(8000, 0, MOST)
+    every_updates: int = number(1000, 1, MOST)
+    factor: float = number(0.5, 0.0, 1.0)
+
+
 @component("scheduler", "plateau")
 @dataclass(frozen=True)
 class PlateauConfig(SchedulerConfig):
@@ -106,12 +115,14 @@ class TrainerConfig:
     best: Literal["loss", "perplexity", "bleu"] = "bleu"
     patience: int | None = number(5, 1, MOST)
     label_smoothing: float = number(0.1, 0.0, 0.95)
+    average_decay: float = number(0.0, 0.0, 0.999999)
     clip_norm: float | None = number(1.0, 0.0, LARGEST)
     max_skipped: int = number(20, 1, MOST)
     log_every: int = number(50, 1, MOST)
     log_seconds: float = number(10.0, 0.1, MOST)
     translate_batch: int = number(64, 1, MOST)
     samples: int = number(3, 0, MOST)
+    tensorboard: bool | Auto = "auto"
 
 
 def interval(text: int | str) -> tuple[int | None, int | None]:

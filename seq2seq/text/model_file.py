@@ -15,6 +15,8 @@ from seq2seq.errors import CheckpointError
 LARGEST_MODEL = 64 * 2**20  # bytes; a million pieces take a third of it
 LONGEST_REPLACEMENT = 256  # bytes; Unicode's own longest, for a character, is 33
 NORMALIZER, DENORMALIZER, CHARSMAP = 3, 5, 2  # fields of a ModelProto, and of each of these two
+TRAINER, MODEL_TYPE = 2, 3  # a field of a ModelProto, and of that
+KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5  # wire types of protocol buffers
 LONGEST_VARINT = 10
 
@@ -41,6 +43,18 @@ def read_model(path: Path) -> bytes:
     return model
 
 
+def model_kind(model: bytes) -> str:
+    """What kind of model this is: unigram, bpe, word or char."""
+    found = [
+        KINDS.get(value[0], "unknown")
+        for number, spec in _fields(model)
+        if number == TRAINER
+        for inner, value in _fields(spec)
+        if inner == MODEL_TYPE
+    ]
+    return found[-1] if found else KINDS[1]  # which SentencePiece takes it for, too
+
+
 def _check(number: int, table: bytes, path: Path) -> None:
     """A charsmap: the size of a trie in four bytes, the trie, and the replacements, each with a NUL behind it."""
     if number == DENORMALIZER:
@@ -57,24 +71,23 @@ def _check(number: int, table: bytes, path: Path) -> None:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Numbers of a message's fields, in order, with the values of those that are bytes, and b"" for the others."""
+    """Numbers of a message's fields, in order, each with the bytes of its value."""
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)
-        number, wire_type, value = tag >> 3, tag & 7, b""
+        number, wire_type, start = tag >> 3, tag & 7, place
         if wire_type == VARINT:
             _, place = _varint(message, place)
         elif wire_type == LENGTH_DELIMITED:
-            size, place = _varint(message, place)
-            value = message[place : place + size]
-            place += size
+            size, start = _varint(message, place)
+            place = start + size
         elif wire_type in (FIXED32, FIXED64):
             place += 4 if wire_type == FIXED32 else 8
         else:
             raise ValueError(f"wire type {wire_type} isn't one of ModelProto")
         if place > len(message):
             raise ValueError("the message ends too early")
-        yield number, value
+        yield number, message[start:place]
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:

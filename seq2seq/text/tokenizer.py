@@ -12,7 +12,6 @@ import os
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +19,7 @@ import sentencepiece
 
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.text.escapes import escape, unescape
-from seq2seq.text.model_file import read_model
+from seq2seq.text.model_file import model_kind, read_model
 from seq2seq.text.spans import read_spans
 
 LOGGER = logging.getLogger("seq2seq")
@@ -99,6 +98,11 @@ class Tokenizer:
             raise CheckpointError(f"{path}: this SentencePiece model has no end-of-sentence piece (eos_id is -1)")
         return tokenizer
 
+    @property
+    def kind(self) -> str:
+        """bpe, unigram, char or word."""
+        return model_kind(self._model)
+
     def save(self, path: Path) -> None:
         """Writes beside `path`, syncs and renames, so that no half-written model is ever found there."""
         partial = path.with_name(path.name + ".partial")
@@ -116,6 +120,18 @@ class Tokenizer:
         """The ids of each line, as `encode` gives them; -1 threads are as many as there are cores."""
         return list(self._processor.encode([escape(line) for line in lines], num_threads=threads))
 
+    def sample_batch(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
+        """Ids of each line in pieces drawn by `seed`, of bpe and unigram models; the text that they give is the same.
+
+        bpe: as `encode` makes them, but each merge is left out with probability alpha, each time that it could be made
+        (BPE-dropout, Provilkov et al. 2020). unigram: drawn with a probability proportional to P(pieces)^alpha (Kudo
+        2018, section 3.2, with l = infinity).
+        """
+        sentencepiece.set_random_generator_seed(seed)  # which the threads of the next call begin with: hence one
+        escaped = [escape(line) for line in lines]
+        drawn = self._processor.encode(escaped, enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1)
+        return list(drawn)
+
     def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes]]:
         """Pickled as its model, for the processes that encode."""
         return Tokenizer, (self._model,)
@@ -129,9 +145,17 @@ class Tokenizer:
         text = text.removeprefix("\u2581").replace("\u2581", " ")  # where the space itself had to be spelled in bytes
         return unescape(text)
 
+    def decode_batch(self, lines: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each line's ids, as `decode` gives it."""
+        return [self.decode(ids) for ids in lines]
+
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """One readable string for each id, with U+2581 for a space: for people to look at, not to decode."""
         return [unescape(self._processor.id_to_piece(i)) for i in ids]
+
+    def byte_ids(self) -> frozenset[int]:
+        """The pieces that stand for one byte of a character outside of the vocabulary."""
+        return frozenset(i for i in range(self.vocab_size) if self._processor.is_byte(i))
 
     def spans(self, line: str) -> list[tuple[int, int]]:
         """Of each piece of `encode(line)`, the characters line[start:end] that it stands for, its space included.
@@ -140,86 +164,6 @@ class Tokenizer:
         """
         owners = [i for i, character in enumerate(line) for _ in escape(character).encode()]
         return read_spans(self._processor.encode(escape(line), out_type="serialized_proto"), owners)
-
-
-@dataclass(frozen=True)
-class TokenizerPair:
-    """The tokenizers of source and target: one and the same object when they share a vocabulary."""
-
-    source: Tokenizer
-    target: Tokenizer
-
-    @property
-    def shared(self) -> bool:
-        return self.source is self.target
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of each side's model."""
-        return {"source": self.source.digest, "target": self.target.digest}
-
-    @classmethod
-    def train(
-        cls,
-        source_lines: Sequence[str],
-        target_lines: Sequence[str],
-        *,
-        shared: bool,
-        model_type: str,
-        vocab_size: int | Literal["auto"],
-        character_coverage: float = 0.9999,
-        seed: int = 1,
-    ) -> TokenizerPair:
-        """One model from the text of both sides, or one for each, with the options of `Tokenizer.train`."""
-        train = partial(
-            Tokenizer.train,
-            model_type=model_type,
-            vocab_size=vocab_size,
-            character_coverage=character_coverage,
-            seed=seed,
-        )
-        if shared:
-            tokenizer = train([*source_lines, *target_lines])
-            return cls(tokenizer, tokenizer)
-        return cls(train(source_lines, name="the source side"), train(target_lines, name="the target side"))
-
-    def save(self, folder: Path) -> None:
-        """Writes shared.model, or source.model and target.model, into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.source.save(folder / ("shared.model" if self.shared else "source.model"))
-        if not self.shared:
-            self.target.save(folder / "target.model")
-
-    @classmethod
-    def load(cls, folder: Path) -> TokenizerPair:
-        """Reads what `save` wrote; CheckpointError where `folder` holds no tokenizer."""
-        if (folder / "shared.model").is_file():
-            tokenizer = Tokenizer.load(folder / "shared.model")
-            return cls(tokenizer, tokenizer)
-        if (folder / "source.model").is_file() and (folder / "target.model").is_file():
-            return cls(Tokenizer.load(folder / "source.model"), Tokenizer.load(folder / "target.model"))
-        raise CheckpointError(f"{folder}: no tokenizer here: neither shared.model nor source.model and target.model")
-
-    @classmethod
-    def from_path(cls, path: Path, shared: bool) -> TokenizerPair:
-        """What `tokenizer.model=PATH` names: a model for both sides, a run's folder, or its tokenizer folder.
-
-        One model serves both sides even without `shared`. ConfigError where `shared` asks for one model and the folder
-        holds one for each side; CheckpointError where there is no tokenizer.
-        """
-        if not path.exists():
-            raise CheckpointError(f"tokenizer.model={path}: no such file or folder")
-        if path.is_dir():
-            pair = cls.load(path / "tokenizer" if (path / "tokenizer").is_dir() else path)
-        else:
-            tokenizer = Tokenizer.load(path)
-            pair = cls(tokenizer, tokenizer)
-        if shared and not pair.shared:
-            raise ConfigError(
-                f"tokenizer.model={path} holds one model for each side, but tokenizer.shared=true asks for one that "
-                "serves both; set tokenizer.shared=false"
-            )
-        return pair
 
 
 @dataclass(frozen=True)

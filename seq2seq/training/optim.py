@@ -108,10 +108,17 @@ def _inverse_sqrt(schedule: Schedule, update: int) -> float:
     return math.sqrt(warmup / max(update, warmup))
 
 
+def _step(schedule: Schedule, update: int) -> float:
+    """Luong et al. (2015), section 4.1: full at first, then times `factor` again and again."""
+    options = schedule.options
+    return float(options.factor ** (max(0, update - 1 - options.start_updates) // options.every_updates))
+
+
 DECAYS: dict[str, Callable[[Schedule, int], float]] = {
     "constant": lambda schedule, update: 1.0,
     "inverse_sqrt": _inverse_sqrt,
     "cosine": _cosine,
+    "step": _step,
     "plateau": lambda schedule, update: schedule.plateau,
 }
 

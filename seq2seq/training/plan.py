@@ -13,9 +13,10 @@ from seq2seq.files import mebibytes
 from seq2seq.models.weights import distinct, parameters
 from seq2seq.runs import RunFolder
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.training.optim import last_update, numbers_kept
+from seq2seq.training.optim import numbers_kept
 from seq2seq.training.ready import Ready
 from seq2seq.training.trainer import Trainer
+from seq2seq.training.updater import LAST_UPDATE
 
 MEASURED = 5  # updates that time is estimated from
 SHOWN = 2  # batches that are decoded, and pairs of each
@@ -71,16 +72,16 @@ def _batches(ready: Ready, trainer: Trainer) -> Iterator[Line]:
     efficiency = f"{100 * trainer.padding_efficiency:.1f} % of their cells are real tokens"
     yield (
         "batches",
-        f"{trainer.batches_per_epoch:,} in an epoch, of {trainer.updates_per_epoch:,} updates; {efficiency}",
+        f"{trainer.batches_per_epoch:,} in an epoch, of {trainer.limits.updates_per_epoch:,} updates; {efficiency}",
     )
-    total = last_update(ready.config.trainer, trainer.updates_per_epoch)
+    total = trainer.limits.last_update
     yield "", "no limit of updates" if total is None else f"at most {total:,} updates"
 
 
 def _examples(ready: Ready, trainer: Trainer) -> Iterator[Line]:
     pair = ready.corpora.tokenizers
     for number in range(min(SHOWN, len(trainer.epoch))):
-        batch = trainer.batch(trainer.epoch[number])
+        batch = trainer.read(number)
         yield f"batch {number + 1}", _size(batch)
         for source, target in list(zip(batch.source.tolist(), batch.target_output.tolist(), strict=True))[:SHOWN]:
             yield "", _text(pair.source, source)
@@ -90,9 +91,7 @@ def _examples(ready: Ready, trainer: Trainer) -> Iterator[Line]:
 def _cost(ready: Ready, trainer: Trainer) -> Iterator[Line]:
     """By trying: the largest batch for memory, the first ones for time."""
     options = ready.config.trainer
-    rate = _tokens_per_second(
-        trainer, [trainer.batch(trainer.epoch[i]) for i in range(min(MEASURED, len(trainer.epoch)))]
-    )
+    rate = _tokens_per_second(trainer, [trainer.read(i) for i in range(min(MEASURED, len(trainer.epoch)))])
     largest = trainer.batch(ready.sampler.largest())
     trainer.updater.rehearse(largest)
     epoch = _target_tokens(ready) / rate
@@ -103,8 +102,8 @@ def _cost(ready: Ready, trainer: Trainer) -> Iterator[Line]:
     kept = options.keep_last + options.keep_best + 1  # one is written before another goes
     yield "disk", f"about {mebibytes(checkpoint)} for a checkpoint, and at most {kept} of them"
     yield "time", f"about {_duration(epoch)} an epoch without validations, {rate:,.0f} target tokens/s"
-    total = last_update(options, trainer.updates_per_epoch)
-    limits = [] if total is None else [epoch * total / trainer.updates_per_epoch]
+    total = trainer.limits.last_update
+    limits = [] if total is None else [epoch * total / trainer.limits.updates_per_epoch]
     limits += [] if options.max_minutes is None else [60 * options.max_minutes]
     if limits:
         yield "", f"about {_duration(min(limits))} to the nearest limit"
@@ -124,10 +123,10 @@ def _text(tokenizer: Tokenizer, ids: list[int]) -> str:
 
 
 def _tokens_per_second(trainer: Trainer, batches: Sequence[Batch]) -> float:
-    trainer.updater.update(batches[:1])  # warm-up
+    trainer.updater.update(batches[:1], LAST_UPDATE)  # warm-up
     trainer.runtime.synchronize()
     start = time.monotonic()
-    tokens = sum(trainer.updater.update([batch]) for batch in batches)
+    tokens = sum(trainer.updater.update([batch], LAST_UPDATE) for batch in batches)
     trainer.runtime.synchronize()
     return tokens / (time.monotonic() - start)
 

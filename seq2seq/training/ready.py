@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seq2seq.checkpoints import Manifest
 from seq2seq.config import Config
 from seq2seq.data.prepare import Corpora, Texts, encode_texts, read_texts
 from seq2seq.data.sampler import BatchSampler
 from seq2seq.errors import CheckpointError
 from seq2seq.evaluation.saved import model_for, sketch
 from seq2seq.evaluation.translator import Translator
+from seq2seq.manifest import Manifest
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.models.weights import distinct
 from seq2seq.options import RuntimeConfig
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime, seed_everything
-from seq2seq.text.tokenizer import TokenizerPair
-from seq2seq.training.optim import last_update
+from seq2seq.text.pair import TokenizerPair
+from seq2seq.training.limits import Limits
 from seq2seq.training.resume import continued, refuse_changed_data
+from seq2seq.training.tensorboard import check_installed
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.validation import Validator
 
@@ -128,12 +129,12 @@ class Ready:
     @classmethod
     def make(cls, config: Config, folder: RunFolder, earlier: Earlier | None) -> Ready:
         """Reads and encodes the data, and builds the model, with an earlier training's weights if there is one."""
+        check_installed(config.trainer.tensorboard)
         runtime = Runtime.resolve(config, training=True)
         texts = read_texts(config)
         corpora = encode_texts(config, texts, None if earlier is None else earlier.refuse_changed(texts))
         sampler = BatchSampler.of(corpora.train, config.trainer, config.seed)
-        updates_per_epoch = -(-len(sampler.epoch(0)) // config.trainer.accumulate)
-        last = last_update(config.trainer, updates_per_epoch)
+        last = Limits.of(config.trainer, sampler.epoch(0)).last_update
         scheduler = config.scheduler.ending(last)
         if scheduler.horizon is not None and last is not None and scheduler.horizon < last:
             LOGGER.warning(

@@ -16,12 +16,12 @@ FREE = {
     *("data.test", "data.cache", "data.workers", "scheduler.decay_updates"),
     *(f"trainer.{key}" for key in ("max_epochs", "max_updates", "max_minutes", "patience", "max_skipped")),
     *(f"trainer.{key}" for key in ("validate_every", "save_every", "save_minutes", "keep_last", "keep_best")),
-    *(f"trainer.{key}" for key in ("log_every", "log_seconds", "translate_batch", "samples")),
+    *(f"trainer.{key}" for key in ("log_every", "log_seconds", "translate_batch", "samples", "tensorboard")),
 }
 WITHOUT_EFFECT = {  # on what comes out
     *("data.cache", "data.workers"),
     *(f"trainer.{key}" for key in ("save_every", "save_minutes", "keep_last", "keep_best", "log_every", "log_seconds")),
-    *(f"trainer.{key}" for key in ("translate_batch", "samples")),
+    *(f"trainer.{key}" for key in ("translate_batch", "samples", "tensorboard")),
 }
 MACHINE = {"device", "precision", "threads", "deterministic"}
 BY_CONTENT = {"data.train", "data.valid"}  # files may have moved: their SHA-256 count
@@ -57,7 +57,7 @@ def continued(stored: Config, asked: Config, where: str) -> tuple[Config, dict[s
         CheckpointError: with all differences that would make it another training.
     """
     changed = differences(stored, asked)
-    before, now = _flat(stored), _flat(asked)
+    before, now = flat(stored), flat(asked)
     refused = {
         key: pair
         for key, pair in changed.items()
@@ -76,7 +76,7 @@ def continued(stored: Config, asked: Config, where: str) -> tuple[Config, dict[s
 
 def differences(stored: Config, asked: Config) -> dict[str, tuple[Any, Any]]:
     """The options that differ, as (before, now) by key; `auto` asks for what it came to."""
-    before, now = _flat(stored), _flat(asked)
+    before, now = flat(stored), flat(asked)
     return {
         key: (before.get(key), now.get(key))
         for key in sorted(before.keys() | now.keys())
@@ -120,13 +120,13 @@ def _repeats(config: Config) -> list[int]:
     return [prefixes.index(prefix) for prefix in prefixes]
 
 
-def _flat(options: Any, prefix: str = "") -> dict[str, Any]:
+def flat(options: Any, prefix: str = "") -> dict[str, Any]:
     """Nested options by dotted key."""
-    flat: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if dataclasses.is_dataclass(value):
-            flat |= _flat(value, f"{prefix}{field.name}.")
+            values |= flat(value, f"{prefix}{field.name}.")
         else:
-            flat[f"{prefix}{field.name}"] = value
-    return flat
+            values[f"{prefix}{field.name}"] = value
+    return values

@@ -8,21 +8,24 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from seq2seq.checkpoints import Manifest
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch, collate
 from seq2seq.data.prepare import Corpora
 from seq2seq.data.sampler import BatchSampler
+from seq2seq.data.subwords import SubwordSampling
 from seq2seq.errors import Interrupted, TrainingError
+from seq2seq.manifest import Manifest
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.models.weights import finite
-from seq2seq.options.training import interval
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime
+from seq2seq.training.average import MovingAverage
 from seq2seq.training.interruption import Interruption
 from seq2seq.training.journal import Journal
-from seq2seq.training.optim import Schedule, last_update
+from seq2seq.training.limits import Limits
+from seq2seq.training.objectives import build_objective
+from seq2seq.training.optim import Schedule
 from seq2seq.training.state import Counters, random_state, set_random_state
 from seq2seq.training.updater import Updater
 from seq2seq.training.validation import Validator, room_for_search
@@ -50,11 +53,14 @@ class Trainer:
     ) -> None:
         self.config, self.model, self.corpora, self.sampler = config, model, corpora, sampler
         self.validator, self.folder, self.runtime = validator, folder, runtime
+        self.sampling = SubwordSampling.of(config, corpora.tokenizers)
         first = sampler.epoch(0)
         self.batches_per_epoch = len(first)  # with trainer.batch_tokens, another epoch may have a few more or less
-        self.updates_per_epoch = math.ceil(self.batches_per_epoch / config.trainer.accumulate)
+        self.limits = Limits.of(config.trainer, first)
         self.padding_efficiency = sampler.padding_efficiency(first)
-        self.updater = Updater(config, model, runtime)
+        objective = build_objective(config, corpora.tokenizers.target, corpora.limit)
+        self.updater = Updater(config, model, runtime, objective)
+        self.average = MovingAverage(model, config.trainer.average_decay)
         self.schedule = Schedule(self.updater.optimizer, config.scheduler)
         self.counters = Counters()
         self.epoch = first
@@ -64,11 +70,12 @@ class Trainer:
     def resume(self, manifest: Manifest, state: dict[str, Any]) -> None:
         """Goes on from this state; the weights are in the model already."""
         self.updater.load_state_dict(state["updater"])
+        self.average.load_state_dict(state["average"])
         self.schedule.load_state_dict(state["schedule"])
         self.counters = Counters(**state["counters"])
         self.epoch = self.sampler.epoch(self.counters.epoch)
         set_random_state(state["random"], self.runtime)
-        self.journal = Journal(self.folder, state["journal"], self.counters.update)
+        self.journal = Journal.open(self.folder, self.config.trainer, state["journal"], self.counters.update)
         self.saved = (manifest.update, manifest.rank)
         LOGGER.info("resuming from update %s (epoch %.2f)", f"{self.counters.update:,}", self.epochs_done())
 
@@ -84,11 +91,13 @@ class Trainer:
             "training: %s batches an epoch, %.1f %% of their cells real tokens; %s",
             f"{self.batches_per_epoch:,}", 100 * self.padding_efficiency, self.runtime.describe(),
         )  # fmt: skip
-        self.journal = self.journal or Journal(self.folder)
+        if self.updater.objective.meaning is not None:
+            LOGGER.info("objective=%s: loss is %s", self.config.objective.name, self.updater.objective.meaning)
+        self.journal = self.journal or Journal.open(self.folder, self.config.trainer)
         self.updater.rehearse(self.batch(self.sampler.largest()))
         self._saved_at = time.monotonic()
         self._started = self._saved_at - self.counters.wall_seconds
-        done, total = self.counters.update, self._total_updates()
+        done, total = self.counters.update, self.limits.last_update
         with Progress("train", total, "updates", self.config.trainer.log_seconds, done=done) as bar:
             try:
                 reason = self._until_a_limit(bar, interruption)
@@ -110,6 +119,14 @@ class Trainer:
         """The training pairs at `rows`, on the CPU."""
         return collate(self.corpora.train, rows, self.corpora.tokenizers)
 
+    def read(self, place: int) -> Batch:
+        """Batch `place` of the epoch, as training reads it."""
+        rows = self.epoch[place]
+        if self.sampling is None:
+            return self.batch(rows)
+        drawn = self.sampling.draw(self.corpora.train, rows, self.counters.epoch, place)
+        return collate(drawn, range(len(drawn)), self.corpora.tokenizers)
+
     def wall_seconds(self) -> float:
         """Since the first update, validations included."""
         return time.monotonic() - self._started
@@ -117,7 +134,7 @@ class Trainer:
     def _until_a_limit(self, bar: Progress, interruption: Interruption) -> str:
         while True:
             self._save_and_validate_if_due(interruption)  # first what an interruption kept from being done
-            reason = self._reason_to_stop()
+            reason = self.limits.reason_to_stop(self.counters, self.wall_seconds())
             if reason is not None:
                 if self.counters.validated != self.counters.update:
                     self._validate(interruption)
@@ -132,7 +149,8 @@ class Trainer:
         places = range(counters.batch, min(counters.batch + options.accumulate, len(self.epoch)))
         counters.update += 1
         self.schedule.step(counters.update)
-        counters.target_tokens += self.updater.update([self.batch(self.epoch[i]) for i in places])
+        counters.target_tokens += self.updater.update([self.read(i) for i in places], counters.update)
+        self.average.update()
         counters.batch = places.stop
         if counters.batch == len(self.epoch):
             counters.epoch, counters.batch = counters.epoch + 1, 0
@@ -155,7 +173,8 @@ class Trainer:
             bar.say(
                 "epoch {} update {:,}: loss {loss:.3f} perplexity {perplexity:.2f} {tokens_per_second:,.0f} tokens/s "
                 "learning rate {learning_rate:.2e} gradient norm {gradient_norm} {}".format(
-                    math.ceil(self.epochs_done()), self.counters.update, _duration(self._seconds_left()), **numbers
+                    math.ceil(self.epochs_done()), self.counters.update,
+                    self.limits.time_left(self.counters, self.wall_seconds()), **numbers,
                 ),
                 f"loss {numbers['loss']:.3f} {numbers['tokens_per_second']:,.0f} tokens/s",
             )  # fmt: skip
@@ -179,33 +198,35 @@ class Trainer:
 
     def _save_and_validate_if_due(self, interruption: Interruption) -> None:
         """In this order, for a validation can take long, and fail."""
-        options = self.config.trainer
-        if self._due(options.save_every) or time.monotonic() - self._saved_at >= 60 * options.save_minutes:
+        options, since_saving = self.config.trainer, time.monotonic() - self._saved_at
+        if self.limits.due(options.save_every, self.counters) or since_saving >= 60 * options.save_minutes:
             self._save()
-        if self._due(options.validate_every) and self.counters.validated != self.counters.update:
+        if self.limits.due(options.validate_every, self.counters) and self.counters.validated != self.counters.update:
             self._validate(interruption)
 
     def _validate(self, interruption: Interruption) -> None:
         """Scores the model on the validation set, and saves it if it is among the best."""
         assert self.journal is not None
         counters, options = self.counters, self.config.trainer
-        with interruption.anywhere(), room_for_search(options.translate_batch):
+        with self.average.applied(), interruption.anywhere(), room_for_search(options.translate_batch):
             scores = self.validator.validate(self.model)
-        numbers = asdict(scores)
+            samples = self.validator.samples(self.journal.samples) if scores.finite else []
+        numbers = scores.numbers()
         counters.validated = counters.update
         counters.scores = {"update": counters.update, "epoch": self.epochs_done(), **numbers}
         counters.rank = scores.to_minimise(options.best) if scores.finite else None
         better = counters.rank is not None and (counters.best_rank is None or counters.rank < counters.best_rank)
         counters.validations_without_better = 0 if better else counters.validations_without_better + 1
         LOGGER.info(
-            "valid after update %s (epoch %.2f): loss %.4f perplexity %.3f BLEU %.2f%s",
-            f"{counters.update:,}", self.epochs_done(), scores.loss, scores.perplexity, scores.bleu,
+            "valid after update %s (epoch %.2f): %s%s",
+            f"{counters.update:,}", self.epochs_done(), scores,
             f" (best {options.best})" if better else "",
         )  # fmt: skip
         self.journal.write(
             "valid", counters.update, self.epochs_done(),
             {**numbers, "seconds": round(self.wall_seconds(), 3)},
         )  # fmt: skip
+        self.journal.show(counters.update, samples)
         self.schedule.validated(math.inf if counters.rank is None else counters.rank)
         if better:
             counters.best_rank = counters.rank
@@ -227,67 +248,30 @@ class Trainer:
         if not finite(self.model):
             LOGGER.warning("update %s is not saved: its weights are not all finite", f"{counters.update:,}")
             return
-        self.folder.checkpoints.save(
-            counters.update,
-            self.model,
-            self.state_dict(),
-            rank=saving[1],
-            scores=counters.scores if validated else {},
-            keep_last=options.keep_last,
-            keep_best=options.keep_best,
-        )
+        with self.average.applied():
+            self.folder.checkpoints.save(
+                counters.update,
+                self.model,
+                self.state_dict(),
+                rank=saving[1],
+                scores=counters.scores if validated else {},
+                keep_last=options.keep_last,
+                keep_best=options.keep_best,
+            )
         self.saved = saving
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the weights that a training goes on from, as tensors and plain data."""
+        """All but the model's weights that a training goes on from, as tensors and plain data."""
         assert self.journal is not None
         self.counters.wall_seconds = self.wall_seconds()
         return {
             "updater": self.updater.state_dict(),
+            "average": self.average.state_dict(),
             "schedule": self.schedule.state_dict(),
             "counters": asdict(self.counters),
             "random": random_state(self.runtime),
             "journal": self.journal.position(),
         }
 
-    def _due(self, every: int | str) -> bool:
-        updates, epochs = interval(every)
-        if self.counters.update == 0:
-            return False
-        if updates is not None:
-            return self.counters.update % updates == 0
-        assert epochs is not None
-        return self.counters.batch == 0 and self.counters.epoch % epochs == 0
-
-    def _reason_to_stop(self) -> str | None:
-        options, counters = self.config.trainer, self.counters
-        if options.max_updates is not None and counters.update >= options.max_updates:
-            return f"trainer.max_updates={options.max_updates}"
-        if options.max_epochs is not None and counters.epoch >= options.max_epochs:
-            return f"trainer.max_epochs={options.max_epochs}"
-        if options.max_minutes is not None and self.wall_seconds() >= 60 * options.max_minutes:
-            return f"trainer.max_minutes={options.max_minutes:g}"
-        if options.patience is not None and counters.validations_without_better >= options.patience:
-            return f"no better {options.best} in {options.patience} validations (trainer.patience)"
-        return None
-
     def epochs_done(self) -> float:
         return round(self.counters.epoch + self.counters.batch / len(self.epoch), 4)
-
-    def _total_updates(self) -> int | None:
-        return last_update(self.config.trainer, self.updates_per_epoch)
-
-    def _seconds_left(self) -> float | None:
-        """To the nearest limit, at the pace so far."""
-        options, counters = self.config.trainer, self.counters
-        total, spent = self._total_updates(), self.wall_seconds()
-        by_updates = None if total is None else spent / counters.update * (total - counters.update)
-        by_minutes = None if options.max_minutes is None else 60 * options.max_minutes - spent
-        return min((limit for limit in (by_updates, by_minutes) if limit is not None), default=None)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    return f"{minutes}:{rest:02d} left"

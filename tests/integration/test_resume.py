@@ -68,10 +68,16 @@ def test_killed_trainings_end_as_if_nothing_had_happened(number: str) -> None:
     assert f"12 kills by SIG{number} survived".encode() in done.stdout
 
 
+@pytest.mark.parametrize(
+    "more",
+    [[], ["tokenizer=bpe", "data.bpe_dropout=0.2", "trainer.average_decay=0.9", "encoder.word_dropout=0.1"]],
+    ids=["plain", "all that draws or averages"],
+)
 def test_ctrl_c_saves_and_the_command_it_names_goes_on(
-    command: Command, here: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+    command: Command, here: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, more: list[str]
 ) -> None:
-    assert command("train", *words[:-1], "trainer.max_epochs=2", "run=whole").code == 0
+    words = [*words, *more]
+    assert command("train", *words, "run=whole").code == 0
     done = cut(command, words, 17, monkeypatch)
     assert done.code == 130
     assert done.err.splitlines()[-1] == (

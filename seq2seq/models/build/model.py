@@ -9,7 +9,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.models.build.decoders import build_decoder
 from seq2seq.models.build.encoders import build_encoder
 from seq2seq.models.build.parts import EMBEDDING_STD
-from seq2seq.models.dropout import make_dropout
+from seq2seq.models.dropout import WordDropout, make_dropout
 from seq2seq.models.seq2seq import Seq2Seq
 
 
@@ -40,6 +40,8 @@ def build_model(config: Config, source_vocab_size: int, target_vocab_size: int) 
         build_decoder(config),
         output,
         make_dropout(config.decoder.dropout, config.decoder.locks_dropout),
+        WordDropout(config.encoder.word_dropout),
+        WordDropout(config.decoder.word_dropout),
         config.longest_source,
         config.decoder.longest,
     )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from seq2seq.data.batch import Batch, collate, source_batch
 from seq2seq.data.corpus import EncodedCorpus
-from seq2seq.text.tokenizer import Tokenizer, TokenizerPair
+from seq2seq.text.pair import TokenizerPair
+from seq2seq.text.tokenizer import Tokenizer
 
 BOS, EOS, PAD = 1, 2, 3
 sentence = st.lists(st.integers(4, 300), max_size=12)

@@ -13,7 +13,7 @@ from seq2seq.data.encode import EncodedPairs
 from seq2seq.data.store import CorpusFiles
 from seq2seq.data.text import ParallelText
 from seq2seq.errors import CheckpointError
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 TENSORS = ("source", "source_offsets", "source_lengths", "target", "target_offsets", "target_lengths")
 

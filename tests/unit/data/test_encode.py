@@ -12,7 +12,7 @@ from seq2seq.data.encode import Encoder, TokenizerTraining
 from seq2seq.data.text import TrainingText, survey
 from seq2seq.options import TokenizerConfig
 from seq2seq.text import tokenizer as tokenizer_module
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 COUNT = 30
 

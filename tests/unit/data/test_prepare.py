@@ -17,7 +17,7 @@ from seq2seq.data import prepare as module
 from seq2seq.data.encode import Encoder, TokenizerTraining
 from seq2seq.data.prepare import Corpora, encode_texts, read_texts
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 LINES = {"train": ["ab abc", "b", "cab ca b"], "valid": ["ab", "bab"], "test": ["c", "abba"]}
 LOCATION = {"name": "luong_location", "max_source_length": 10}

@@ -192,7 +192,7 @@ def trained(model, batch, seed):
     torch.manual_seed(seed)
     model.train().zero_grad()
     features, _ = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
-    loss = output_loss(features, model.output, batch.target_output[batch.target_mask], 0.1).smoothed
+    loss = output_loss(features, model.output, batch.target_output[batch.target_mask], 0.1).trained
     loss.backward()
     return loss, {name: parameter.grad for name, parameter in model.named_parameters()}
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from seq2seq.models.dropout import Dropout, LockedDropout, make_dropout
+from seq2seq.models.dropout import Dropout, LockedDropout, WordDropout, make_dropout
 
 RATES = [0.05, 0.1, 0.3, 0.5, 0.95]
 COUNT = 400_003  # not a multiple of four
@@ -123,3 +123,13 @@ def test_locked_dropout_lets_steps_through_in_eval_mode_only(tensors):
     assert torch.equal(LockedDropout(0.0).train()(inputs), inputs)
     with pytest.raises(AssertionError, match="whole sequences"):
         LockedDropout(0.5).train()(inputs)
+
+
+def test_word_dropout_drops_whole_embeddings_and_keeps_the_mean():
+    torch.manual_seed(0)
+    outputs = WordDropout(0.2).train()(torch.ones(100, 400, 3))
+    words = outputs.amax(dim=2)
+    assert torch.equal(outputs, words.unsqueeze(2).expand(-1, -1, 3))
+    assert (words == 0).double().mean().item() == pytest.approx(0.2, abs=5 * (0.16 / 40_000) ** 0.5)
+    assert torch.unique(words[words > 0]).tolist() == [pytest.approx(1.25, rel=2**-14)]
+    assert torch.equal(WordDropout(0.2).eval()(outputs), outputs)

@@ -20,7 +20,7 @@ from seq2seq.models.rnn import FusedLayer, RNNSpec
 from seq2seq.options import RuntimeConfig
 from seq2seq.search.beam import SearchOptions, beam_search
 from seq2seq.search.protocol import NoTranslationError, SpecialIds
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 PAD, BOS, EOS, UNK = 3, 1, 2, 0
 RECURRENT = [  # options, and the integer products of a step beside the readout's and the output layer's

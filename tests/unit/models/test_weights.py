@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from seq2seq.errors import CheckpointError
-from seq2seq.models.weights import check_fit, digest, distinct, finite, fit, parameters
+from seq2seq.models.weights import check_fit, digest, distinct, finite, fit, mean, parameters
 
 
 class Tied(nn.Module):
@@ -157,3 +157,43 @@ def test_the_digest_depends_on_shapes_and_types():
     square.weight.data = flat.weight.data.view(2, 2)
     assert digest(flat) != digest(square)
     assert digest(nn.Linear(4, 0, bias=False)) != digest(nn.Linear(4, 0, bias=False).half())
+
+
+def test_the_mean_is_taken_number_by_number_and_counts_are_the_firsts():
+    first = {"a": torch.tensor([1.0, -2.0]), "n": torch.tensor(7), "f": torch.tensor([True]), "e": torch.zeros(0, 2)}
+    second = {"a": torch.tensor([2.0, 4.0]), "n": torch.tensor(9), "f": torch.tensor([False]), "e": torch.zeros(0, 2)}
+    third = {"a": torch.tensor([6.0, 1.0]), "n": torch.tensor(8), "f": torch.tensor([False]), "e": torch.zeros(0, 2)}
+    found = mean(iter([first, second, third]), "FOLDER")
+    assert found["a"].tolist() == [3.0, 1.0]
+    assert (found["n"].item(), found["f"].item(), found["e"].shape) == (7, True, (0, 2))
+    assert {name: tensor.dtype for name, tensor in found.items()} == {name: t.dtype for name, t in first.items()}
+    assert first["a"].tolist() == [1.0, -2.0]  # and nothing is written into what was given
+
+
+def test_the_mean_is_summed_up_in_float64():
+    """In their own type a thousand equal numbers would not come to that number any more."""
+    for dtype in (torch.bfloat16, torch.float32):
+        value = torch.tensor([1 / 3, 1 + 2**-23], dtype=dtype)
+        assert torch.equal(mean([{"a": value} for _ in range(1000)], "FOLDER")["a"], value)
+        assert not torch.equal(sum(value for _ in range(1000)) / 1000, value)
+    double = torch.tensor([1.0], dtype=torch.float64)
+    assert mean([{"a": double}, {"a": double + 2}], "FOLDER")["a"].item() == 2.0
+    assert double.item() == 1.0  # nothing is written into what was given
+    large = [{"a": torch.tensor([number], dtype=torch.float32)} for number in (2.0**30, 1.0, -(2.0**30))]
+    assert mean(large, "FOLDER")["a"].item() == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": torch.zeros(2), "b": torch.zeros(1)},
+        {},
+        {"b": torch.zeros(2)},
+        {"a": torch.zeros(1)},  # which could be added
+        {"a": torch.zeros(2, 2)},
+        {"a": torch.zeros(2, dtype=torch.float64)},
+    ],
+)
+def test_different_models_have_no_mean(other):
+    with refuses("FOLDER holds checkpoints of different models, which have no mean"):
+        mean([{"a": torch.zeros(2)}, other], "FOLDER")

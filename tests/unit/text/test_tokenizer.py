@@ -269,3 +269,45 @@ def test_sentencepiece_keeps_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     tokenizer = Tokenizer.train(sentences(20), model_type="unigram", vocab_size="auto")
     tokenizer.decode(tokenizer.encode("neu"))
     assert capfd.readouterr() == ("", "")
+
+
+# --- pieces drawn anew
+
+
+@pytest.mark.parametrize(("kind", "alpha"), [("bpe", 0.2), ("unigram", 0.3)])
+def test_drawn_pieces_spell_the_same_text_and_follow_from_the_seed(
+    tokenizers: dict[str, Tokenizer], kind: str, alpha: float
+) -> None:
+    tokenizer, lines = tokenizers[kind], [*sentences(50, seed=3), "", "  ", "漢 <s> \u2581"]
+    drawn = tokenizer.sample_batch(lines, alpha, seed=1)
+    assert [tokenizer.decode(ids) for ids in drawn] == lines
+    assert drawn != tokenizer.encode_batch(lines)
+    assert tokenizer.sample_batch(lines, alpha, seed=2) != drawn
+    assert tokenizer.sample_batch(lines, alpha, seed=1) == drawn
+
+
+def test_bpe_dropout_leaves_a_merge_out_with_its_probability() -> None:
+    """Provilkov et al. (2020), by hand on a word of three characters that two ways of two merges make one piece."""
+    tokenizer = Tokenizer.train(["ab"] * 50, model_type="bpe", vocab_size="auto")
+    pieces = tokenizer.pieces(range(tokenizer.vocab_size))
+    assert {SPACE + "a", "ab", SPACE + "ab"} <= set(pieces)
+    merged, lines = tokenizer.encode("ab"), ["ab"] * 20_000
+    assert len(merged) == 1
+    for p in (0.1, 0.4):
+        drawn = tokenizer.sample_batch(lines, p, seed=5)
+        whole = sum(ids == merged for ids in drawn) / len(drawn)
+        # Both merges of one way; or its first is left out, and both of the other way are made.
+        assert whole == pytest.approx((1 - p) ** 2 + p * (1 - p) ** 2, abs=5 * (0.25 / len(lines)) ** 0.5)
+
+
+def test_unigram_draws_by_the_pieces_probabilities() -> None:
+    """Kudo (2018), 3.2: P(x)^alpha over all segmentations, so that a large alpha finds the best one alone."""
+    tokenizer = Tokenizer.train(sentences(200), model_type="unigram", vocab_size="auto")
+    lines = sentences(20, seed=9)
+    assert tokenizer.sample_batch(lines, 50.0, seed=1) == tokenizer.encode_batch(lines)
+    few, many = (sum(map(len, tokenizer.sample_batch(lines, alpha, seed=1))) for alpha in (1.0, 0.1))
+    assert few < many
+
+
+def test_a_model_knows_its_kind(tokenizers: dict[str, Tokenizer]) -> None:
+    assert {kind: tokenizer.kind for kind, tokenizer in tokenizers.items()} == {kind: kind for kind in tokenizers}

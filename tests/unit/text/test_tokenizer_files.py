@@ -9,7 +9,8 @@ import pytest
 import sentencepiece
 
 from seq2seq.errors import CheckpointError, ConfigError, DataError
-from seq2seq.text.tokenizer import Tokenizer, TokenizerPair
+from seq2seq.text.pair import TokenizerPair
+from seq2seq.text.tokenizer import Tokenizer
 
 LINES = [
     "der Hund läuft über die Straße",

@@ -79,6 +79,24 @@ def test_half_a_cosine_between_the_warm_up_and_the_end() -> None:
     assert rate(given, 30) == rate(given, 31) == rate(given, 1000) == pytest.approx(0.1)
 
 
+def test_a_step_halves_the_rate_as_luong234_does() -> None:
+    """tensorflow/nmt, model.py: 1/2 to the power of floor((step - 8000) / 1000), for steps counted from 0."""
+    given = schedule(peak=1.0, name="step")
+    found = {update: rate(given, update) for update in (1, 8000, 8001, 9000, 9001, 10_000, 10_001, 11_001, 12_000)}
+    assert found == {
+        1: 1,
+        8000: 1,
+        8001: 1,
+        9000: 1,
+        9001: 0.5,
+        10_000: 0.5,
+        10_001: 0.25,
+        11_001: 0.125,
+        12_000: 0.125,
+    }
+    assert rate(schedule(peak=1.0, name="step", start_updates=0, every_updates=1, factor=0.1), 3) == pytest.approx(0.01)
+
+
 def test_plateau_lowers_the_rate_when_patience_is_over() -> None:
     given = schedule(name="plateau", factor=0.5, patience=1, min_learning_rate=0.2)
     rates = []
