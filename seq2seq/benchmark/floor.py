@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq.data.batch import Batch
-from seq2seq.evaluation.translator import predict
+from seq2seq.evaluation.members import predict
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.runtime import DTYPES, Runtime
 

@@ -19,12 +19,13 @@ from seq2seq.data.prepare import encode_texts, read_texts
 from seq2seq.data.text import read_parallel
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.evaluation.saved import model_for
-from seq2seq.evaluation.translator import Translator, override
+from seq2seq.evaluation.searching import override
+from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import Precision, RuntimeConfig
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime, seed_everything
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 LONGEST_LINE = 100  # words, of the text that the synthetic vocabulary is learnt from
 

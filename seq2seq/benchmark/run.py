@@ -20,6 +20,7 @@ from seq2seq.benchmark.scaling import beams, corpus, lengths
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.evaluate import write_output
 from seq2seq.runtime import Runtime
+from seq2seq.tables import aligned
 
 MODES: dict[Comparison | None, Callable[[Bench], Table]] = {
     None: one,
@@ -62,13 +63,8 @@ def show(results: Mapping[str, Any]) -> str:
     columns = [Column(**column) for column in results["columns"]]
     cells = [[column.title for column in columns]]
     cells += [[_cell(row.get(column.key), column) for column in columns] for row in results["rows"]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(pairs)).rstrip()
-        for pairs in (list(zip(line, widths, strict=True)) for line in cells)
-    ]
     told = [wrap(text, 120) for text in [*results["notes"], _conditions(results["machine"])]]
-    return "".join(f"{line}\n" for line in [*lines, "", *chain.from_iterable(told)])
+    return aligned(cells) + "".join(f"{line}\n" for line in ["", *chain.from_iterable(told)])
 
 
 def _plain(value: Any) -> Any:

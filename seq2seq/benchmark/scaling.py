@@ -21,7 +21,7 @@ from seq2seq.benchmark.training import Training
 from seq2seq.benchmark.translating import Translating
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch, collate
-from seq2seq.evaluation.translator import predict
+from seq2seq.evaluation.members import predict
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.runtime import Runtime
 
@@ -143,7 +143,7 @@ def _update(request: tuple[Config, MeasureConfig, Lengths]) -> Row:
     spent = []
     for _ in range(measure.repeats + 1):
         start = time.perf_counter()
-        training.updater.update([batch])
+        training.updater.update([batch], training.updates)
         runtime.synchronize()
         spent.append(1000 * (time.perf_counter() - start))
     return {

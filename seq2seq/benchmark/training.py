@@ -15,6 +15,7 @@ from seq2seq.config import Config
 from seq2seq.data.batch import Batch, collate
 from seq2seq.data.sampler import BatchSampler
 from seq2seq.runtime import Runtime
+from seq2seq.training.objectives import CrossEntropy
 from seq2seq.training.optim import Schedule, last_update
 from seq2seq.training.state import random_state, set_random_state
 from seq2seq.training.updater import Updater
@@ -37,7 +38,8 @@ class Training:
     def __init__(self, config: Config, material: Material, runtime: Runtime, report_every: int = 50) -> None:
         self.material, self.runtime, self.report_every = material, runtime, report_every
         self.model = material.fresh(config).to(runtime.device)
-        self.updater = Updater(config, self.model, runtime)
+        objective = CrossEntropy(config.trainer.label_smoothing, config.attention.coverage_loss)
+        self.updater = Updater(config, self.model, runtime, objective)
         self.sampler = BatchSampler.of(material.corpus, config.trainer, config.seed)
         self.accumulate = config.trainer.accumulate
         self.epoch = self.sampler.epoch(0)
@@ -56,7 +58,7 @@ class Training:
         for _ in range(updates):
             self.updates += 1
             self.schedule.step(self.updates)
-            tokens += self.updater.update(list(islice(self._batches, self.accumulate)))
+            tokens += self.updater.update(list(islice(self._batches, self.accumulate)), self.updates)
             if self.updates % self.report_every == 0:
                 self.losses.append(self.updater.meter.read(self.schedule.learning_rate)["loss"])
         self.runtime.synchronize()

@@ -25,7 +25,7 @@ class Meter:
 
     def add(self, loss: Loss, gradient_norm: Tensor, tokens: int, sound: Tensor) -> None:
         """An update's sums over its tokens; of one that isn't `sound` only that it was skipped."""
-        numbers = torch.stack([loss.smoothed, loss.nll, torch.full_like(loss.nll, tokens), torch.ones_like(loss.nll)])
+        numbers = torch.stack([loss.trained, loss.nll, torch.full_like(loss.nll, tokens), torch.ones_like(loss.nll)])
         kept = torch.stack([sound, sound, sound, ~sound])
         self._sums += torch.where(kept, numbers, 0).to(self._sums)
         self._in_row = torch.where(sound, 0, self._in_row + 1)

@@ -13,15 +13,16 @@ from torch import Tensor
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
-from seq2seq.models.coverage import coverage_loss
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.runtime import Runtime, out_of_memory
-from seq2seq.training.loss import Loss, batch_loss
+from seq2seq.training.loss import Loss
 from seq2seq.training.meter import Meter
+from seq2seq.training.objectives import Objective
 from seq2seq.training.optim import build_optimizer, load_numbers, numbers_kept
 from seq2seq.training.state import random_state, set_random_state
 
 LOGGER = logging.getLogger("seq2seq")
+LAST_UPDATE = 1_000_000_000  # behind whatever an objective does step by step
 
 
 class Updater:
@@ -31,27 +32,25 @@ class Updater:
     taken in parts, and so are all later ones of its size; the gradient is the same.
     """
 
-    def __init__(self, config: Config, model: Seq2Seq, runtime: Runtime) -> None:
-        self.model, self.runtime = model, runtime
-        self.label_smoothing = config.trainer.label_smoothing
-        self.coverage_loss = config.attention.coverage_loss
+    def __init__(self, config: Config, model: Seq2Seq, runtime: Runtime, objective: Objective) -> None:
+        self.model, self.runtime, self.objective = model, runtime, objective
         self.clip_norm = math.inf if config.trainer.clip_norm is None else config.trainer.clip_norm
         self.optimizer = build_optimizer(config.optimizer, model.parameters())
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16")
         self.meter = Meter(runtime.device)
         self.most_cells: int | None = None  # source and target cells that memory has room for; None: no limit met
 
-    def update(self, batches: Sequence[Batch]) -> int:
-        """One step on the mean loss over all target tokens of these batches; returns their number.
+    def update(self, batches: Sequence[Batch], number: int) -> int:
+        """Update number `number`: a step on the mean loss over all target tokens of these batches; returns their count.
 
         Raises:
             TrainingError: memory has no room for one sentence, or for what the optimizer keeps.
         """
         tokens = sum(batch.target_tokens for batch in batches)
-        loss = self._gradients(batches, tokens)
+        loss = self._gradients(batches, tokens, number)
         self.scaler.unscale_(self.optimizer)
         gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        sound = loss.smoothed.isfinite() & gradient_norm.isfinite()
+        sound = loss.trained.isfinite() & gradient_norm.isfinite()
         self._step(sound)
         self.meter.add(loss, gradient_norm, tokens, sound)
         return tokens
@@ -65,7 +64,7 @@ class Updater:
         kept = 0 if self.optimizer.state else numbers_kept(self.optimizer)
         reserved = [torch.empty_like(weight) for weight in self.model.parameters() for _ in range(kept)]
         try:
-            self._gradients([batch], batch.target_tokens)
+            self._gradients([batch], batch.target_tokens, LAST_UPDATE)
         finally:
             del reserved
             self.optimizer.zero_grad(set_to_none=True)
@@ -87,7 +86,7 @@ class Updater:
         self.meter.load_state_dict(state["meter"])
         self.most_cells = state["most_cells"]
 
-    def _gradients(self, batches: Sequence[Batch], tokens: int) -> Loss:
+    def _gradients(self, batches: Sequence[Batch], tokens: int, number: int) -> Loss:
         """The gradient of the mean loss over `tokens` tokens, in as many parts as memory asks for; the losses' sums."""
         self.model.train()
         while True:
@@ -96,7 +95,7 @@ class Updater:
             losses: list[Loss] = []
             try:
                 for part in parts:
-                    losses.append(self._backward(part, tokens))
+                    losses.append(self._backward(part, tokens, number))
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
@@ -106,13 +105,9 @@ class Updater:
             if self.runtime.device.type == "cuda":  # here the error is gone, and with it what its frames held
                 torch.cuda.empty_cache()
 
-    def _backward(self, batch: Batch, tokens: int) -> Loss:
-        batch = batch.to(self.runtime.device)
+    def _backward(self, batch: Batch, tokens: int, number: int) -> Loss:
         with self.runtime.autocast():
-            (loss, nll), weights = batch_loss(self.model, batch, self.label_smoothing)
-        if self.coverage_loss:
-            assert weights is not None
-            loss = loss + self.coverage_loss * coverage_loss(weights, batch.target_mask)
+            loss, nll = self.objective(self.model, batch.to(self.runtime.device), number)
         self.scaler.scale(loss / tokens).backward()  # type: ignore[no-untyped-call]
         return Loss(loss.detach(), nll.detach())
 

@@ -170,7 +170,7 @@ def test_lengths_are_those_of_the_batch(source: int, target: int, make_options, 
         def __init__(self, *arguments) -> None:
             super().__init__(*arguments)
             inner = self.updater.update
-            self.updater.update = lambda batches: (seen.extend(batches), inner(batches))[1]
+            self.updater.update = lambda batches, number: (seen.extend(batches), inner(batches, number))[1]
 
     monkeypatch.setattr(scaling, "Training", Watched)
     options = make_options()

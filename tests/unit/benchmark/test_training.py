@@ -8,6 +8,7 @@ from seq2seq.benchmark.training import Training
 from seq2seq.data.batch import collate
 from seq2seq.data.sampler import BatchSampler
 from seq2seq.runtime import seed_everything
+from seq2seq.training.objectives import CrossEntropy
 from seq2seq.training.updater import Updater
 
 
@@ -22,10 +23,10 @@ def test_it_learns_what_the_updater_learns_from_the_samplers_batches(make_bench)
     stretch = training.run(3)
 
     model = material.fresh(config)
-    updater = Updater(config, model, bench.runtime)
+    updater = Updater(config, model, bench.runtime, CrossEntropy(config.trainer.label_smoothing, 0.0))
     sampler = BatchSampler.of(material.corpus, config.trainer, config.seed)
     batches = [collate(material.corpus, rows, material.tokenizers) for rows in sampler.epoch(0)[:3]]
-    tokens = sum(updater.update([batch]) for batch in batches)
+    tokens = sum(updater.update([batch], number) for number, batch in enumerate(batches, start=1))
     assert torch.equal(weights(training.model), weights(model))
     assert stretch.tokens == tokens
     assert stretch.seconds > 0

@@ -16,8 +16,8 @@ from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
 from seq2seq.models.build import build_model
 from seq2seq.runtime import Runtime
-from seq2seq.training import updater as updater_module
 from seq2seq.training.loss import batch_loss
+from seq2seq.training.objectives import CrossEntropy, cross_entropy
 from seq2seq.training.state import random_state
 from seq2seq.training.updater import Updater, split
 
@@ -56,7 +56,8 @@ def make(coverage_loss: float = 0.0, **options: Any) -> Updater:
         }
     )
     torch.manual_seed(3)
-    return Updater(config, build_model(config, VOCABULARY, VOCABULARY), CPU)
+    objective = CrossEntropy(config.trainer.label_smoothing, coverage_loss)
+    return Updater(config, build_model(config, VOCABULARY, VOCABULARY), CPU, objective)
 
 
 ERRORS = {
@@ -95,7 +96,7 @@ class Room:
 def room(monkeypatch: pytest.MonkeyPatch) -> Any:
     def put(most: int, error: RuntimeError | None = None, in_backward: bool = False) -> Room:
         found = Room(most, error, in_backward)
-        monkeypatch.setattr(updater_module, "batch_loss", found.batch_loss)
+        monkeypatch.setattr(cross_entropy, "batch_loss", found.batch_loss)
         return found
 
     return put
@@ -123,9 +124,9 @@ def assert_close(one: Updater, other: Updater) -> None:
 @pytest.mark.parametrize("error", [None, *ERRORS.values()], ids=["the CPU's", *ERRORS])
 def test_the_parts_gradient_is_the_wholes(room: Any, error: RuntimeError | None, in_backward: bool) -> None:
     whole, parted = make(), make()
-    whole.update([EIGHT])
+    whole.update([EIGHT], 1)
     found = room(25, error, in_backward)
-    assert parted.update([EIGHT]) == EIGHT.target_tokens
+    assert parted.update([EIGHT], 1) == EIGHT.target_tokens
     assert found.tried[:3] == [80, 40, 20]
     assert max(found.tried[2:]) <= 20
     assert len(found.tried) == 2 + 4
@@ -136,9 +137,9 @@ def test_the_parts_gradient_is_the_wholes(room: Any, error: RuntimeError | None,
 def test_with_accumulated_batches_and_the_coverage_loss(room: Any) -> None:
     given = [batch((3, 3), (2, 3), seed=1), EIGHT, batch((5, 5), (4, 5), (1, 5), (2, 2), seed=2)]
     whole, parted = make(coverage_loss=1.0), make(coverage_loss=1.0)
-    whole.update(given)
+    whole.update(given, 1)
     found = room(25, in_backward=True)
-    parted.update(given)
+    parted.update(given, 1)
     assert max(found.tried) == 80
     assert_close(whole, parted)
     assert parted.meter.read(1.0)["loss"] == pytest.approx(whole.meter.read(1.0)["loss"], abs=2e-6)
@@ -147,19 +148,19 @@ def test_with_accumulated_batches_and_the_coverage_loss(room: Any) -> None:
 def test_the_limit_is_remembered_and_said_once(room: Any, warnings: pytest.LogCaptureFixture) -> None:
     updater = make()
     found = room(45)
-    updater.update([EIGHT])
+    updater.update([EIGHT], 1)
     assert found.tried == [80, 40, 40]
     found.tried.clear()
-    updater.update([EIGHT])
-    updater.update([batch((5, 5), (2, 2))])
+    updater.update([EIGHT], 1)
+    updater.update([batch((5, 5), (2, 2))], 1)
     assert found.tried == [40, 40, 20]  # at once in parts, and what there is room for whole
     other = make()
     other.load_state_dict(updater.state_dict())
     found.tried.clear()
-    other.update([EIGHT])
+    other.update([EIGHT], 1)
     assert found.tried == [40, 40]
     found.most = 25  # less room than there was
-    updater.update([EIGHT])
+    updater.update([EIGHT], 1)
     assert [record.getMessage() for record in warnings.records] == [
         "memory has no room for a batch of 8 sentences of 5 source and 5 target pieces: batches of this size are now "
         "taken in parts (a smaller trainer.batch_sentences or batch_tokens with a larger trainer.accumulate does the "
@@ -170,29 +171,29 @@ def test_the_limit_is_remembered_and_said_once(room: Any, warnings: pytest.LogCa
 def test_a_sentence_alone_without_room_ends_the_training(room: Any) -> None:
     room(9)
     with pytest.raises(TrainingError, match="no room for one sentence of 7 source and 3 target pieces; set a smaller"):
-        make().update([batch((7, 3), (6, 3), (5, 2))])
+        make().update([batch((7, 3), (6, 3), (5, 2))], 1)
 
 
 def test_the_batch_that_failed_is_split_not_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long sentence that has room beside a batch of fewer cells that has none: logits need more than sources."""
     whole, parted = make(), make()
     pair = [batch((40, 1)), batch((2, 8), (2, 8), (2, 8), (2, 8))]
-    whole.update(pair)
+    whole.update(pair, 1)
 
     def no_room_for_targets(model: Any, given: Batch, smoothing: float) -> Any:
         if given.target_output.numel() > 16:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return batch_loss(model, given, smoothing)
 
-    monkeypatch.setattr(updater_module, "batch_loss", no_room_for_targets)
-    parted.update(pair)
+    monkeypatch.setattr(cross_entropy, "batch_loss", no_room_for_targets)
+    parted.update(pair, 1)
     assert_close(whole, parted)
 
 
 def test_other_errors_are_no_lack_of_memory(room: Any) -> None:
     found = room(25, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        make().update([EIGHT])
+        make().update([EIGHT], 1)
     assert found.tried == [80]
 
 
@@ -204,12 +205,12 @@ def test_no_room_for_the_optimizers_numbers(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(updater.optimizer, "step", step)
     with pytest.raises(TrainingError, match=r"what the optimizer keeps of each weight; use optimizer=sgd"):
-        updater.update([EIGHT])
+        updater.update([EIGHT], 1)
 
 
 def test_a_rehearsal_leaves_no_trace(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     updater = make(decoder={"name": "gru", "dropout": 0.4}, optimizer={"name": "adam", "learning_rate": 0.1})
-    updater.update([EIGHT])
+    updater.update([EIGHT], 1)
     updater.meter.seconds = 1.0
     model, state = copy.deepcopy(updater.model.state_dict()), copy.deepcopy(updater.state_dict())
     before = random_state(CPU)
@@ -219,7 +220,7 @@ def test_a_rehearsal_leaves_no_trace(room: Any, monkeypatch: pytest.MonkeyPatch)
         random.random()  # as a component of a user's own may
         return found.batch_loss(model, given, smoothing)
 
-    monkeypatch.setattr(updater_module, "batch_loss", drawing)
+    monkeypatch.setattr(cross_entropy, "batch_loss", drawing)
     updater.rehearse(EIGHT)
     after = random_state(CPU)
     assert torch.equal(before["torch"], after["torch"])

@@ -18,8 +18,8 @@ from seq2seq.config import Config
 from seq2seq.data.batch import Batch
 from seq2seq.models.build import build_model
 from seq2seq.runtime import Runtime
-from seq2seq.training import updater as updater_module
 from seq2seq.training.loss import Loss, batch_loss
+from seq2seq.training.objectives import CrossEntropy, cross_entropy
 from seq2seq.training.optim import Schedule, build_optimizer
 from seq2seq.training.state import random_state, set_random_state
 from seq2seq.training.updater import Updater
@@ -74,6 +74,10 @@ def fresh(name: str) -> torch.nn.Module:
     return model
 
 
+def updater_of(options: Config, model: torch.nn.Module) -> Updater:
+    return Updater(options, model, CPU, CrossEntropy(options.trainer.label_smoothing, options.attention.coverage_loss))
+
+
 def batch(*lengths: tuple[int, int], seed: int = 0) -> Batch:
     """Random pairs of these source and target lengths, padded."""
     generator = torch.Generator().manual_seed(seed)
@@ -114,8 +118,8 @@ def test_the_coverage_loss_is_added_to_the_loss_a_token(name: str, weight: float
     before = {key: value.detach().clone() for key, value in model.named_parameters()}
     gradients = {key: value.grad for key, value in model.named_parameters()}
 
-    updater = Updater(config(name, weight), copy.deepcopy(model), CPU)
-    assert updater.update([given]) == 11
+    updater = updater_of(config(name, weight), copy.deepcopy(model))
+    assert updater.update([given], 1) == 11
     assert updater.meter.read(1.0)["loss"] == pytest.approx(expected.item(), abs=2e-6)
     for key, after in updater.model.named_parameters():
         torch.testing.assert_close(before[key] - after.detach(), gradients[key], rtol=1e-4, atol=1e-5)
@@ -127,8 +131,8 @@ def test_it_is_a_part_of_its_own(name: str) -> None:
     model, given = fresh(name), batch((5, 4), (3, 6))
     losses = {}
     for weight in (0.0, 1.0):
-        updater = Updater(config(name, weight), copy.deepcopy(model), CPU)
-        updater.update([given])
+        updater = updater_of(config(name, weight), copy.deepcopy(model))
+        updater.update([given], 1)
         losses[weight] = updater.meter.read(1.0)
     weights = model(given.source, given.source_lengths, given.target_input, given.target_mask).weights
     share = covered_twice(weights.detach(), given.target_lengths).item() / 10
@@ -141,8 +145,8 @@ def test_accumulated_batches_are_one() -> None:
     model = fresh("after")
     parts = [batch((5, 4), (3, 6), seed=1), batch((2, 2), (7, 3), (1, 1), seed=2)]
     (sum(outside(model, part, 1.0) for part in parts) / 16).backward()
-    updater = Updater(config("after", 1.0), copy.deepcopy(model), CPU)
-    assert updater.update(parts) == 16
+    updater = updater_of(config("after", 1.0), copy.deepcopy(model))
+    assert updater.update(parts, 1) == 16
     for (key, old), new in zip(model.named_parameters(), updater.model.parameters(), strict=True):
         torch.testing.assert_close((old - new).detach(), old.grad, rtol=1e-4, atol=1e-5, msg=key)
 
@@ -153,8 +157,8 @@ def test_the_gradient_is_clipped_and_its_whole_norm_reported() -> None:
     norm = torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).norm().item()
     options = config("after")
     clipped = options.replace(trainer=dataclasses.replace(options.trainer, clip_norm=norm / 4))
-    updater = Updater(clipped, copy.deepcopy(model), CPU)
-    updater.update([given])
+    updater = updater_of(clipped, copy.deepcopy(model))
+    updater.update([given], 1)
     assert updater.meter.read(0.5)["gradient_norm"] == pytest.approx(norm, abs=1e-4)
     for old, new in zip(model.parameters(), updater.model.parameters(), strict=True):
         torch.testing.assert_close((old - new).detach(), old.grad / 4, rtol=1e-3, atol=1e-5)
@@ -162,7 +166,7 @@ def test_the_gradient_is_clipped_and_its_whole_norm_reported() -> None:
 
 def updates_with(optimizer: str, **options: Any) -> Updater:
     given = Config.from_dict({**config("after").to_dict(), "optimizer": OPTIMIZERS[optimizer], **options})
-    return Updater(given, fresh("after"), CPU)
+    return updater_of(given, fresh("after"))
 
 
 def numbers(updater: Updater) -> dict[str, torch.Tensor]:
@@ -179,7 +183,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 
 def endless(loss: Loss, weights: torch.Tensor | None) -> tuple[Loss, torch.Tensor | None]:
-    return Loss(loss.smoothed + math.inf, loss.nll), weights
+    return Loss(loss.trained + math.inf, loss.nll), weights
 
 
 @contextmanager
@@ -188,7 +192,7 @@ def spoilt(updater: Updater, where: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if where == "loss":
             patch.setattr(
-                updater_module,
+                cross_entropy,
                 "batch_loss",
                 lambda *given: endless(*batch_loss(*given)),
             )
@@ -213,17 +217,17 @@ def test_an_update_that_isn_t_finite_never_was(optimizer: str, where: str) -> No
     for first in (True, False):
         spared, hit = updates_with(optimizer), updates_with(optimizer)
         if not first:
-            spared.update(good[:1])
-            hit.update(good[:1])
+            spared.update(good[:1], 1)
+            hit.update(good[:1], 1)
         for row in (1, 2):
             before = numbers(hit)
             with spoilt(hit, where):
-                hit.update([batch((4, 4), (6, 2), seed=9)])
+                hit.update([batch((4, 4), (6, 2), seed=9)], 1)
             assert_same(before, numbers(hit))
             assert hit.meter.skipped_in_row() == row
         for given in good[1:]:
-            spared.update([given])
-            hit.update([given])
+            spared.update([given], 1)
+            hit.update([given], 1)
         assert [hit.meter.skipped_in_row() for _ in range(2)] == [2, 0]  # the row that has ended, and none since
         assert hit.meter.read(1.0)["skipped"] == 2
         assert_same(numbers(spared), numbers(hit))
@@ -276,9 +280,9 @@ def test_the_way_of_a_gpu_skips_the_same(optimizer: str, scaled: bool, monkeypat
     monkeypatch.setattr(hit.scaler, "_device", "cpu")
     for i, given in enumerate(good, start=1):
         with spoilt(hit, "inf"):
-            hit.update([batch((4, 4), seed=9)])
-        spared.update([given])
-        hit.update([given])
+            hit.update([batch((4, 4), seed=9)], 1)
+        spared.update([given], 1)
+        hit.update([given], 1)
         assert_same(numbers(spared), numbers(hit))
         assert hit.scaler.get_scale() == (scale / 2**i if scaled else 1.0)
     assert hit.meter.read(1.0)["skipped"] == 3
@@ -291,9 +295,9 @@ def train(updater: Updater, schedule: Schedule, updates: range) -> None:
         given = [batch((5, 4), (3, 6), seed=2 * update), batch((2, 7), seed=2 * update + 1)]
         if update == 2:
             with spoilt(updater, "nan"):
-                updater.update(given)
+                updater.update(given, 1)
         else:
-            updater.update(given)
+            updater.update(given, 1)
         if update % 3 == 0:
             schedule.validated(7.0)
 
@@ -335,7 +339,7 @@ def test_a_scaler_comes_and_goes_with_the_precision() -> None:
     """precision may change when a run is gone on with: then there is no scale to go on from, or nobody to take it."""
     plain, scaled = updates_with("adam"), updates_with("adam")
     scaled.scaler = torch.amp.GradScaler("cpu", init_scale=8.0, enabled=True)
-    scaled.update([batch((5, 4))])
+    scaled.update([batch((5, 4))], 1)
     state = scaled.state_dict()
     scaled.load_state_dict(plain.state_dict())
     plain.load_state_dict(state)
