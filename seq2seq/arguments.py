@@ -11,9 +11,10 @@ import os
 import re
 from collections.abc import Collection, Iterable
 
-SEVERAL = frozenset({"data.train", "data.test", "reference"})  # take lists or mappings of paths too
+SEVERAL = frozenset(
+    {"data.train", "data.test", "hypothesis", "reference", "reverse", "run"}
+)  # take lists or mappings of paths too
 PATH_KEYS = SEVERAL | {
-    "run",
     "init",
     "data.cache",
     "data.valid",
@@ -21,11 +22,19 @@ PATH_KEYS = SEVERAL | {
     "input",
     "output",
     "source",
-    "hypothesis",
+    "target",
+    "alignment",
+    "gold",
+    "scores",
     "folder",
+    "local",
+    "tokenizer",
 }
-TEXT_KEYS = re.compile(r"common|table\.(common|rows\.[\w-]+)")  # compare.py's: words of train.py's command line
+TEXT_KEYS = re.compile(
+    r"text|common|table\.(common|rows\.[\w-]+)"
+)  # plot.py's sentence; compare.py's words of train.py's
 DATA_KEYS = frozenset({"data.train", "data.valid", "data.test"})
+MOST_PARTS = 20  # parts of a list that are tried as one path
 _OVERRIDE = re.compile(r"(?P<prefix>\+{0,2})(?P<key>[\w./@-]+)=(?P<value>.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _OPTIONS_WITH_VALUE = ("-cn", "-cp", "-cd", "-p", "-i", "--config-name", "--config-path", "--config-dir", "--package")
@@ -49,7 +58,7 @@ def prepare(arguments: Iterable[str], groups: Collection[str]) -> list[str]:
         elif TEXT_KEYS.fullmatch(match["key"]) and value not in ("", "null"):
             value = _quote(value)
         prepared.append(f"++{match['key']}={value}")
-    return prepared + _data_group(words)
+    return prepared + (_data_group(words) if "data" in groups else [])
 
 
 def quote_paths(value: str, sweep: bool = False, several: bool = True) -> str:
@@ -67,7 +76,7 @@ def quote_paths(value: str, sweep: bool = False, several: bool = True) -> str:
         if sweep and len(items) > 1:
             return ",".join(quote_paths(item, several=several) for item in items)
         if several and value[0] + value[-1] == "[]":
-            return "[" + ",".join(quote_paths(item) for item in _items(value[1:-1])) + "]"
+            return "[" + ",".join(quote_paths(item) for item in _whole(_items(value[1:-1]))) + "]"
         if several and value[0] + value[-1] == "{}":
             pairs = (item.partition(":") for item in _items(value[1:-1]))
             return "{" + ",".join(f"{key.strip()}:{quote_paths(path.strip())}" for key, _, path in pairs) + "}"
@@ -96,6 +105,17 @@ def _exists(path: str) -> bool:
         return os.path.exists(path) or any(entry.startswith(f"{name}.") for entry in os.listdir(folder or "."))
     except (OSError, ValueError):
         return False
+
+
+def _whole(items: list[str]) -> list[str]:
+    """The items, but as one those that together name what exists: a sweep's folders have commas in their names."""
+    paths = []
+    while items:
+        sizes = range(1, min(len(items), MOST_PARTS) + 1)
+        size = next((n for n in sizes if _exists(",".join(items[:n]))), 1)
+        paths.append(",".join(items[:size]))
+        items = items[size:]
+    return paths
 
 
 def _items(text: str) -> list[str]:

@@ -9,14 +9,12 @@ them can run.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import math
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,30 +23,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seq2seq.errors import CheckpointError, DamagedError
-from seq2seq.files import check_space, read_json, sha256, write_atomically, write_json
-from seq2seq.models.weights import distinct, fit
+from seq2seq.files import check_space, sha256, write_atomically, write_json
+from seq2seq.manifest import PARTS, Manifest, Part, part_name, update_of
+from seq2seq.models.weights import distinct, fit, mean
 from seq2seq.nested import apart, together
 
 LOGGER = logging.getLogger("seq2seq")
 
-Which = Literal["best", "last"]
-Part = Literal["weights", "training"]
-PARTS: tuple[Part, Part] = ("weights", "training")
+Kept = Literal["best", "last"]
+Which = Literal["best", "last", "average"]  # average: the mean of several that are kept
 OURS = re.compile(r"([0-9]{8}|[1-9][0-9]{8,14})\.(json|(again\.)?(weights|training)\.safetensors)")
 UNFINISHED = re.compile(r"\..+\.partial|\.tmp.+")  # what a kill leaves: ours, and that of safetensors
 LONGEST_QUOTE = 200  # from a file, in a message
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a checkpoint holds. `rank` orders checkpoints, the lowest being the best; None: it was not validated."""
-
-    update: int
-    again: bool  # in the files of a second saving
-    rank: float | None
-    scores: dict[str, float]
-    state: dict[str, Any]  # of the training, without its tensors
-    files: dict[str, dict[str, Any]]  # of each part, "bytes" and "sha256"
 
 
 class Checkpoints:
@@ -114,7 +100,7 @@ class Checkpoints:
     def newest(self, warn: bool = True) -> list[Manifest]:
         """Those with whole manifests and files of full size, the newest first; of the others, a warning."""
         found = []
-        for path in sorted(self._manifests(), key=_update, reverse=True):
+        for path in sorted(self._manifests(), key=update_of, reverse=True):
             try:
                 found.append(self._manifest(path))
             except DamagedError as error:
@@ -124,7 +110,11 @@ class Checkpoints:
 
     def best(self) -> list[Manifest]:
         """The same with the best first, and those without a validation behind them."""
-        return sorted(self.newest(), key=_by_rank)
+        return sorted(self.newest(), key=attrgetter("order"))
+
+    def validated(self) -> list[Manifest]:
+        """Those with a validation behind them, the best first."""
+        return _validated(self.newest())
 
     def read(self, manifest: Manifest, part: Part) -> dict[str, Tensor]:
         """The tensors of a part, on the CPU, once size and digest have been found right.
@@ -143,23 +133,44 @@ class Checkpoints:
         except (OSError, MemoryError) as error:
             raise CheckpointError(f"{file} can't be read: {_brief(error)}") from error
 
-    def weights(self, which: Which) -> tuple[Manifest, dict[str, Tensor], str]:
+    def weights(self, which: Kept) -> tuple[Manifest, dict[str, Tensor], str]:
         """The best or the last checkpoint, or where it is damaged the next one: its weights, and their file's name.
 
         Raises:
             CheckpointError: nothing was saved, or all is damaged.
         """
-        look, tried = self.best if which == "best" else self.newest, set[Path]()
-        while untried := [one for one in look() if self._file(one, "weights") not in tried]:
-            for manifest in untried:
-                file = self._file(manifest, "weights")
-                if (parts := self._whole(manifest, ["weights"])) is not None:
-                    return manifest, parts["weights"], str(file)
-                tried.add(file)  # and look again: a training at work here has newer ones when it drops these
+        for manifest, weights in self._usable(self.best if which == "best" else self.newest):
+            return manifest, weights, str(self._file(manifest, "weights"))
         damaged = "all are damaged" if self._manifests() else "its training saved none yet"
         raise CheckpointError(f"{self.folder} holds no checkpoint that can be used: {damaged}")
 
-    def load_weights(self, model: nn.Module, which: Which) -> Manifest:
+    def average(self, keep_best: int) -> tuple[list[Manifest], dict[str, Tensor], str]:
+        """The mean of the weights of the best `keep_best` checkpoints, which are given too, and a name for it.
+
+        Close to each other on one training's way, they make a model that is often better than each of them (Vaswani et
+        al. 2017, section 6.1, of the last ones; Junczys-Dowmunt et al. 2016). Only what was validated is taken, and a
+        damaged one gives its place to the next.
+
+        Raises:
+            CheckpointError: there are no two, or they are of different models.
+        """
+        used: list[Manifest] = []
+
+        def each() -> Iterator[dict[str, Tensor]]:
+            for manifest, weights in islice(self._usable(self.validated), keep_best):
+                used.append(manifest)
+                yield weights
+
+        weights = mean(each(), str(self.folder))
+        if len(used) < 2:
+            raise CheckpointError(
+                f"checkpoint=average is the mean of two or more checkpoints, but trainer.keep_best={keep_best} leaves "
+                f"{len(used)} in {self.folder}; train with trainer.keep_best=5, or use checkpoint=best or last"
+            )
+        updates = ", ".join(f"{manifest.update:,}" for manifest in used)
+        return used, weights, f"{self.folder}, the mean of updates {updates}"
+
+    def load_weights(self, model: nn.Module, which: Kept) -> Manifest:
         """Puts these weights into `model`. CheckpointError also where they are another model's."""
         manifest, weights, origin = self.weights(which)
         fit(model, weights, origin)
@@ -177,19 +188,28 @@ class Checkpoints:
     def ranks(self) -> list[float]:
         """Of all that were validated, the best first."""
         self.wait()
-        return sorted(manifest.rank for manifest in self.newest(warn=False) if manifest.rank is not None)
+        return [manifest.rank for manifest in _validated(self.newest(warn=False)) if manifest.rank is not None]
 
     def drop(self, keep_last: int, keep_best: int) -> None:
         """Deletes all but the newest and the best, and what an interrupted writing left."""
         newest = self.newest(warn=False)
-        validated = [manifest for manifest in sorted(newest, key=_by_rank) if manifest.rank is not None]
-        kept = [*newest[:keep_last], *validated[:keep_best]]
+        kept = [*newest[:keep_last], *_validated(newest)[:keep_best]]
         files = {self._path(one.update) for one in kept} | {self._file(one, part) for one in kept for part in PARTS}
         self._delete(lambda path: path not in files)
 
     def drop_after(self, update: int) -> None:
         """Deletes what is newer than this update: damaged, for a training goes on from the newest that is whole."""
-        self._delete(lambda path: _update(path) > update)
+        self._delete(lambda path: update_of(path) > update)
+
+    def _usable(self, look: Callable[[], list[Manifest]]) -> Iterator[tuple[Manifest, dict[str, Tensor]]]:
+        """Of what `look` gives, in its order, all with weights that can be read; of the others, a warning."""
+        tried = set[Path]()
+        while untried := [one for one in look() if self._file(one, "weights") not in tried]:
+            for manifest in untried:
+                # Look again after all: a training at work here has newer ones when it drops these.
+                tried.add(self._file(manifest, "weights"))
+                if (parts := self._whole(manifest, ["weights"])) is not None:
+                    yield manifest, parts["weights"]
 
     def _write(
         self,
@@ -202,20 +222,14 @@ class Checkpoints:
         again = any(one.update == update and not one.again for one in self.newest(warn=False))
         files = dict[str, dict[str, Any]]()
         for part, tensors in parts.items():
-            path = self.folder / _name(update, part, again)
+            path = self.folder / part_name(update, part, again)
             write_atomically(path, lambda file, tensors=tensors: save_file(tensors, file))  # type: ignore[misc]
             files[part] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        content = asdict(Manifest(update, again, rank, scores, state, files))
-        write_json(self._path(update), {**content, "digest": _digest(content)})
+        write_json(self._path(update), Manifest(update, again, rank, scores, state, files).to_dict())
 
     def _manifest(self, path: Path) -> Manifest:
         """CheckpointError where a bit of it is not as it was written, or a part isn't there in full size."""
-        content = read_json(path)
-        if content.pop("digest", None) != _digest(content):
-            raise DamagedError(f"{path} is damaged: its digest is not that of its content")
-        manifest = _parsed(content)
-        if manifest is None or manifest.update != _update(path):
-            raise DamagedError(f"{path} is damaged: it is not the manifest of this checkpoint")
+        manifest = Manifest.read(path)
         for part in PARTS:
             self._sized(manifest, part)
         return manifest
@@ -254,49 +268,15 @@ class Checkpoints:
         return self.folder / f"{update:08d}.json"
 
     def _file(self, manifest: Manifest, part: Part) -> Path:
-        return self.folder / _name(manifest.update, part, manifest.again)
+        return self.folder / manifest.file(part)
 
 
-def _name(update: int, part: Part, again: bool) -> str:
-    return f"{update:08d}.{'again.' if again else ''}{part}.safetensors"
-
-
-def _update(path: Path) -> int:
-    """Of which a file is."""
-    return int(path.name.partition(".")[0])
-
-
-def _parsed(content: Mapping[str, Any]) -> Manifest | None:
-    """None where something isn't of the kind that `save` writes."""
-    try:
-        manifest = Manifest(**content)
-        files, rank = [manifest.files[part] for part in PARTS], manifest.rank
-        numbers = [manifest.update, *(file["bytes"] for file in files)]
-        sound = (
-            all(type(number) is int and 0 <= number < 10**15 for number in numbers)
-            and all(isinstance(file["sha256"], str) for file in files)
-            and isinstance(manifest.again, bool)
-            and (rank is None or (isinstance(rank, int | float) and math.isfinite(rank)))
-            and isinstance(manifest.scores, dict) and isinstance(manifest.state, dict)
-        )  # fmt: skip
-    except (TypeError, KeyError, OverflowError):
-        return None
-    return manifest if sound else None
+def _validated(manifests: Iterable[Manifest]) -> list[Manifest]:
+    return sorted((one for one in manifests if one.rank is not None), key=attrgetter("order"))
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-
-
-def _by_rank(manifest: Manifest) -> tuple[bool, float, int]:
-    """The best first, of equals the oldest, and those without a rank at the end, the newest first."""
-    if manifest.rank is None:
-        return True, 0.0, -manifest.update
-    return False, float(manifest.rank), manifest.update
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _brief(error: BaseException) -> str:

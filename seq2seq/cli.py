@@ -40,14 +40,43 @@ def evaluate() -> None:
     _main("evaluate", _evaluate)
 
 
+def tune() -> None:
+    """tune.py: beam size and penalties that suit a validation set."""
+    _main("tune", _tune)
+
+
+def align() -> None:
+    """align.py: word alignments of a model, and their error rate."""
+    _main("align", _align)
+
+
 def benchmark() -> None:
     """benchmark.py: speed and memory."""
     _main("benchmark", _benchmark)
 
 
 def compare() -> None:
-    """compare.py: several trainings in one table."""
+    """compare.py: several trainings, or finished runs, in one table."""
     _main("compare", _compare)
+
+
+def plot() -> None:
+    """plot.py: curves of trainings, and maps of attention."""
+    _main("plot", _plot)
+
+
+def report() -> None:
+    """report.py: a run as one HTML page."""
+    _main("report", _report)
+
+
+def prepare_data() -> None:
+    """prepare_data.py: fetches a public corpus; with `check` as its first word, looks for faults in parallel text."""
+    if sys.argv[1:2] == ["check"]:
+        del sys.argv[1]
+        _main("check_data", _check_data)
+    else:
+        _main("prepare_data", _prepare_data)
 
 
 def compose(overrides: Iterable[str] = (), command: str = "train") -> Config:
@@ -95,6 +124,23 @@ def _evaluate(job: Job) -> str:
     return ""
 
 
+def _tune(job: Job) -> str:
+    from seq2seq.evaluation.tuning import TuneConfig, show, tune
+
+    options = TuneConfig.from_dict(job.plain)
+    sys.stdout.write(show(tune(options), options.rows))
+    return ""
+
+
+def _align(job: Job) -> str:
+    from seq2seq.evaluation.aligning import AlignConfig, align, show
+
+    scores = align(AlignConfig.from_dict(job.plain))
+    if scores is not None:
+        sys.stdout.write(show(scores))
+    return ""
+
+
 def _benchmark(job: Job) -> str:
     from seq2seq.benchmark.options import BenchmarkConfig
 
@@ -106,9 +152,53 @@ def _benchmark(job: Job) -> str:
 
 
 def _compare(job: Job) -> str:
-    from seq2seq.comparison import CompareConfig, compare, show
+    from seq2seq.comparison.options import CompareConfig
 
-    sys.stdout.write(show(compare(CompareConfig.from_dict(job.plain), lambda line: compose(shlex.split(line)))))
+    options = CompareConfig.from_dict(job.plain)
+    from seq2seq.comparison.compare import compare
+
+    sys.stdout.write(compare(options, lambda line: compose(shlex.split(line))).text())
+    return ""
+
+
+def _plot(job: Job) -> str:
+    from seq2seq.plotting.options import PlotConfig
+
+    options = PlotConfig.from_dict(job.plain)
+    from seq2seq.plotting.plot import plot
+
+    sys.stdout.write(f"{plot(options)}\n")
+    return ""
+
+
+def _report(job: Job) -> str:
+    from seq2seq.report.options import ReportConfig
+
+    options = ReportConfig.from_dict(job.plain)
+    from seq2seq.report.report import report
+
+    sys.stdout.write(f"{report(options)}\n")
+    return ""
+
+
+def _prepare_data(job: Job) -> str:
+    from seq2seq.preparation.options import PrepareConfig
+
+    options = PrepareConfig.from_dict(job.plain)
+    from seq2seq.preparation.prepare import prepare_corpus, show
+
+    sys.stdout.write(show(prepare_corpus(options)))
+    return ""
+
+
+def _check_data(job: Job) -> str:
+    from seq2seq.preparation.options import CheckConfig
+
+    options = CheckConfig.from_dict(job.plain)
+    from seq2seq.preparation.check import check
+    from seq2seq.preparation.listing import show
+
+    sys.stdout.write(show(check(options)))
     return ""
 
 

@@ -11,18 +11,32 @@ from seq2seq.options import RuntimeConfig, number
 
 
 @dataclass(frozen=True)
-class TranslateConfig(RuntimeConfig):
+class ModelConfig(RuntimeConfig):
+    """What commands have in common that translate by a trained model, or by several as an ensemble."""
+
+    run: str | list[str] | None = None
+    checkpoint: Literal["best", "last", "average"] = "best"
+    batch_size: int = number(64, 1)
+    search: dict[str, Any] = field(default_factory=dict)
+
+    def runs(self) -> list[str]:
+        """The folders; the first one's search options and metric are the defaults of all."""
+        return [self.run] if isinstance(self.run, str) else self.run or []
+
+    def searched(self) -> dict[str, Any]:
+        """The search options that differ from the run's own."""
+        return {name: value for name, value in self.search.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class TranslateConfig(ModelConfig):
     """The options of translate.py; each is explained in configs/translate.yaml."""
 
-    run: str | None = None
-    checkpoint: Literal["best", "last"] = "best"
     input: str = "-"
     output: str = "-"
     resume: bool = False
     input_format: Literal["text", "json"] = "text"
-    batch_size: int = number(64, 1)
     attention: bool = False
-    search: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TranslateConfig:
@@ -30,7 +44,7 @@ class TranslateConfig(RuntimeConfig):
 
 
 def _impossible(config: TranslateConfig) -> list[str]:
-    faults = [] if config.run else ["which model? set run=FOLDER, the folder that train.py left"]
+    faults = [] if any(config.runs()) else ["which model? set run=FOLDER, the folder that train.py left"]
     if config.resume and config.output == "-":
         faults.append("resume=true goes on with a file, and output=- is none; set output=FILE")
     return faults

@@ -29,6 +29,7 @@ from seq2seq.schema import COMPONENTS, did_you_mean
 
 FAULTS = (HydraException, OmegaConfBaseException)  # what composing raises where the words are wrong; see `reworded`
 WITH_COMPONENTS = ("train", "benchmark")  # the commands whose configs are made of groups
+OWN_GROUPS = {"compare": "table", "prepare_data": "recipe"}  # of commands without components: folders in configs/hydra
 HYDRAS_OWN = re.compile("-|[+~]*hydra")  # words that only Hydra's own main function understands
 
 
@@ -67,7 +68,7 @@ def composed(command: str, words: Iterable[str]) -> dict[str, Any]:
 def groups(command: str) -> list[str]:
     """The names of config groups."""
     if command not in WITH_COMPONENTS:
-        return ["hydra", "table"]
+        return ["hydra", OWN_GROUPS[command]] if command in OWN_GROUPS else ["hydra"]
     return [path.name for path in shipped("configs").iterdir() if path.is_dir()]
 
 
@@ -165,8 +166,8 @@ def _prepare(command: str) -> None:
         return
     store.store(name=command, node=OmegaConf.load(configs / f"{command}.yaml"))
     store.store(name=command, node=OmegaConf.load(configs / "hydra" / "help" / f"{command}.yaml"), group="hydra/help")
-    for table in configs.glob("hydra/table/*.yaml"):
-        store.store(name=table.stem, node=OmegaConf.load(table), group="table")
+    for choice in configs.glob(f"hydra/{OWN_GROUPS.get(command)}/*.yaml"):
+        store.store(name=choice.stem, node=OmegaConf.load(choice), group=OWN_GROUPS[command])
 
 
 def _parsed(words: Iterable[str]) -> list[Any]:

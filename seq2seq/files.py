@@ -95,6 +95,18 @@ def check_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
+def holds_text(name: str) -> bool:
+    """Whether writing there would lose something; an empty file, such as mktemp makes, is free to use."""
+    return os.path.isfile(name) and os.path.getsize(name) > 0
+
+
+def same_file(name: str, other: str) -> bool:
+    """Whether writing to one would change the other; devices may be shared."""
+    if os.path.exists(name) and os.path.exists(other):
+        return os.path.isfile(name) and os.path.samefile(name, other)
+    return os.path.realpath(name) == os.path.realpath(other)
+
+
 def mebibytes(size: float) -> str:
     return f"{size / 2**20:,.1f} MiB"
 
@@ -134,3 +146,16 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def told(content: Any, *place: str) -> Any:
+    """What stands there in nested mappings, or None: what is in a file may have another shape than ours."""
+    for key in place:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def number_told(content: Any, *place: str) -> float | None:
+    """The same where it is a number."""
+    value = told(content, *place)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

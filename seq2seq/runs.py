@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from functools import cached_property
@@ -140,7 +141,27 @@ class RunFolder:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         write_json(self.path / name, content)
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl that are whole, with their kind, their update and the finite numbers in them.
+
+        The last one, of a training that is at work or was killed, may be torn.
+        """
+        lines = []
+        for text in self.metrics.read_bytes().splitlines() if self.metrics.is_file() else []:
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(line, dict) and _is_number(line.get("update")):
+                numbers = {key: value for key, value in line.items() if _is_number(value)}
+                lines.append({"kind": line.get("kind"), **numbers})
+        return lines
+
     def write_lines(self, name: str, lines: list[str]) -> None:
         text = "".join(f"{line}\n" for line in lines)
         # newline="" keeps a carriage return inside a line as it is
         write_atomically(self.translations / name, lambda file: file.write_text(text, encoding="utf-8", newline=""))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -129,7 +129,7 @@ def _unknown(key: str, known: Iterable[str], where: str, others: Mapping[str, ty
     if len(having) > 1 and len(having) == len(others) - 1:
         owners = f"every other {where} has"
     allowed = ", ".join(prefix + option for option in known if option != "name")
-    return f"{where}={name} has no {prefix}{key}, which {owners}; allowed are {allowed}"
+    return f"{where}={name} has no {prefix}{key}, which {owners}" + (f"; allowed are {allowed}" if allowed else "")
 
 
 def _values(options: Any) -> dict[str, Any]:
@@ -159,7 +159,8 @@ def _beyond(hint: Any, value: Any, metadata: Mapping[str, Any]) -> str | None:
     if isinstance(value, list | tuple | Mapping):
         least, most = metadata.get("items", (0, MOST_ITEMS))
         if not least <= len(value) <= most:
-            return f"{describe(hint)}, {least if least == most else f'at most {most}'} of them"
+            count = least if least == most else f"at most {most}" if least == 0 else f"{least} to {most}"
+            return f"{describe(hint)}, {count} of them"
     parts = _parts(value)
     if any(len(part) > LONGEST_TEXT or "\0" in part for part in parts if isinstance(part, str)):
         return f"text of at most {LONGEST_TEXT} characters, none of them NUL"

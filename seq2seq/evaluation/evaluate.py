@@ -11,31 +11,29 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from seq2seq.commands import ModelConfig
 from seq2seq.config import checked
 from seq2seq.data.lines import read_lines
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.metrics import score_texts
-from seq2seq.options import MetricConfig, RuntimeConfig, number
+from seq2seq.evaluation.metrics import score_texts, with_changes
+from seq2seq.files import holds_text, same_file
+from seq2seq.options import MetricConfig
 from seq2seq.runs import RunFolder
 
 LOGGER = logging.getLogger("seq2seq")
 
 
 @dataclass(frozen=True)
-class EvaluateConfig(RuntimeConfig):
+class EvaluateConfig(ModelConfig):
     """The options of evaluate.py; each is explained in configs/evaluate.yaml."""
 
-    run: str | None = None
-    checkpoint: Literal["best", "last"] = "best"
     source: str | None = None
     reference: str | list[str] | None = None
     hypothesis: str | None = None
     output: str | None = None
-    batch_size: int = number(64, 1)
     metric: dict[str, Any] = field(default_factory=dict)
-    search: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> EvaluateConfig:
@@ -51,11 +49,11 @@ def _impossible(config: EvaluateConfig) -> list[str]:
     faults = []
     if not config.reference:
         faults.append("what to score against? set reference=FILE (or reference=[A,B] for several)")
-    if config.run is not None and config.source is None:
+    if config.runs() and config.source is None:
         faults.append("run needs source=FILE to translate")
-    if config.run is None and config.hypothesis is None:
+    if not config.runs() and config.hypothesis is None:
         faults.append("what to score? set run=FOLDER source=FILE for a model, or hypothesis=FILE for a translation")
-    if config.run is None and config.source is not None:
+    if not config.runs() and config.source is not None:
         faults.append("source is only read together with run=FOLDER")
     return faults
 
@@ -69,8 +67,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     from seq2seq.runtime import versions
 
     _refuse_overwriting(config)
+    for option, name in (("hypothesis", config.hypothesis if config.runs() else None), ("output", config.output)):
+        if name is not None:
+            check_output(option, name)
     references = [read_lines(path) for path in config.references()]
-    scores = _of_text(config, references) if config.run is None else _of_model(config, references)
+    scores = _of_model(config, references) if config.runs() else _of_text(config, references)
     scores["versions"] = versions()
     if config.output is not None:
         write_output("output", config.output, json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
@@ -97,7 +98,7 @@ def show(scores: Mapping[str, Any]) -> str:
 def _of_text(config: EvaluateConfig, references: list[list[str]]) -> dict[str, Any]:
     hypotheses = read_lines(Path(str(config.hypothesis)))
     _check_lengths(config, references, len(hypotheses), str(config.hypothesis))
-    return score_texts(hypotheses, references, _metric(config, MetricConfig()), ter=True)
+    return score_texts(hypotheses, references, with_changes(MetricConfig(), config.metric), ter=True)
 
 
 def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, Any]:
@@ -105,9 +106,9 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
 
     sources = read_lines(Path(str(config.source)))
     _check_lengths(config, references, len(sources), str(config.source))
-    changes = {name: value for name, value in config.search.items() if value is not None}
-    translator = Translator.load(str(config.run), checkpoint=config.checkpoint, search=changes, runtime=config)
-    metric = _metric(config, RunFolder.open(Path(str(config.run))).read_config().metric)
+    runs = config.runs()
+    translator = Translator.load(runs, checkpoint=config.checkpoint, search=config.searched(), runtime=config)
+    metric = with_changes(RunFolder.open(Path(runs[0])).read_config().metric, config.metric)
 
     start = time.monotonic()
     translations = translator.translate(sources, batch_size=config.batch_size, progress=True)
@@ -125,9 +126,22 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
         "seconds": round(seconds, 3),
         "sentences_per_second": round(len(sources) / max(seconds, 1e-9), 2),
         "device": translator.runtime.describe(),
+        "runs": runs,
+        "checkpoint": config.checkpoint,
         "search": dataclasses.asdict(translator.search),
         "metric": dataclasses.asdict(metric),
     }
+
+
+def check_output(option: str, name: str) -> None:
+    """ConfigError where no file can be written there: to be asked before time is spent on what it is to hold."""
+    folder = os.path.dirname(name) or "."
+    if os.path.isdir(name):
+        raise ConfigError(f"{option}={name} is a folder; name a file in it")
+    if not os.path.isdir(folder):
+        raise ConfigError(f"{option}={name}: there is no folder {folder}; make it, or name another file")
+    if not os.access(name if os.path.exists(name) else folder, os.W_OK):
+        raise ConfigError(f"{option}={name} can't be written to; name another file")
 
 
 def write_output(option: str, name: str, text: str) -> None:
@@ -141,32 +155,14 @@ def write_output(option: str, name: str, text: str) -> None:
 def _refuse_overwriting(config: EvaluateConfig) -> None:
     """ConfigError where a file of the user's would be lost: a translation, or one that is read here."""
     hypothesis, output = config.hypothesis, config.output
-    if config.run is not None and hypothesis is not None and _holds_text(hypothesis):
+    if config.runs() and hypothesis is not None and holds_text(hypothesis):
         raise ConfigError(
             f"hypothesis={hypothesis} exists already, and with run=FOLDER it is where the model's translation is "
             "written; name a new file, or delete this one; to score it as it is, leave run and source out"
         )
     for name in [*map(str, config.references()), config.source, hypothesis]:
-        if output is not None and name is not None and _same_file(name, output):
+        if output is not None and name is not None and same_file(name, output):
             raise ConfigError(f"output={output} would overwrite {name}, which this scores; name another file")
-
-
-def _holds_text(name: str) -> bool:
-    return os.path.isfile(name) and os.path.getsize(name) > 0  # an empty one, such as mktemp makes, is free to use
-
-
-def _same_file(name: str, other: str) -> bool:
-    if os.path.exists(name) and os.path.exists(other):
-        return os.path.isfile(name) and os.path.samefile(name, other)
-    return os.path.realpath(name) == os.path.realpath(other)
-
-
-def _metric(config: EvaluateConfig, default: MetricConfig) -> MetricConfig:
-    changes = {name: value for name, value in config.metric.items() if value is not None}
-    metric: MetricConfig = checked(
-        MetricConfig, {**dataclasses.asdict(default), **changes}, lambda _: [], where="metric"
-    )
-    return metric
 
 
 def _check_lengths(config: EvaluateConfig, references: list[list[str]], lines: int, name: str) -> None:

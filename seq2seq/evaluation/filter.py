@@ -95,9 +95,8 @@ def _refuse_the_input(source: BinaryIO, output: str) -> None:
 
 
 def _load(config: TranslateConfig) -> Translator:
-    changes = {name: value for name, value in config.search.items() if value is not None}
-    translator = Translator.load(str(config.run), checkpoint=config.checkpoint, search=changes, runtime=config)
-    if config.attention and not translator.model.attends:
+    translator = Translator.load(config.runs(), checkpoint=config.checkpoint, search=config.searched(), runtime=config)
+    if config.attention and not translator.members.attends:
         raise ConfigError("attention=true: this model has no attention; leave it out, or use a model with attention")
     return translator
 

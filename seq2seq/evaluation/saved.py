@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +14,14 @@ from torch.overrides import TorchFunctionMode
 from seq2seq.checkpoints import Which
 from seq2seq.config import Config
 from seq2seq.data.lengths import LengthLimit
-from seq2seq.errors import CheckpointError
+from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.models.build import build_model
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.models.weights import check_fit, distinct, fit
 from seq2seq.runs import RunFolder
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
+
+LOGGER = logging.getLogger("seq2seq")
 
 
 class Saved(NamedTuple):
@@ -32,18 +35,73 @@ class Saved(NamedTuple):
     @classmethod
     def load(cls, path: Path, checkpoint: Which) -> Saved:
         """CheckpointError where `path` isn't a run's folder, or its parts don't fit together."""
+        return Described.read(path).load(checkpoint)
+
+    @classmethod
+    def load_all(cls, paths: Sequence[Path], checkpoint: Which) -> list[Saved]:
+        """Several to translate together, at least one; whether they can is known before any weights are read.
+
+        Raises:
+            CheckpointError: as `load`.
+            ConfigError: they read other pieces, or translate in the other direction.
+        """
+        described = [Described.read(path) for path in paths]
+        for other in described[1:]:
+            described[0].check_company(other)
+        return [one.load(checkpoint) for one in described]
+
+
+class Described(NamedTuple):
+    """What a run's folder says of its model, without the weights."""
+
+    folder: RunFolder
+    config: Config
+    tokenizers: TokenizerPair
+    limit: LengthLimit
+
+    @classmethod
+    def read(cls, path: Path) -> Described:
         folder = RunFolder.open(path)
         config = folder.read_config()
         tokenizers = TokenizerPair.load(folder.tokenizer)
-        limit = _length_limit(folder, tokenizers)
-        _, weights, origin = folder.checkpoints.weights(checkpoint)
+        return cls(folder, config, tokenizers, _length_limit(folder, tokenizers))
+
+    def check_company(self, other: Described) -> None:
+        """ConfigError where the two can't be members of one ensemble."""
+        mine, others = self.folder.path, other.folder.path
+        if self.tokenizers.digests != other.tokenizers.digests:
+            raise ConfigError(
+                f"run=[...]: {mine} and {others} have different tokenizers, so that their pieces are not the same; the "
+                f"members of an ensemble need one: train the second with tokenizer.model={mine}"
+            )
+        there, back = ((run.config.data.source, run.config.data.target) for run in (self, other))
+        if there[0] != there[1] and there == back[::-1]:
+            raise ConfigError(
+                f"run=[...]: {mine} translates {there[0]} to {there[1]}, but {others} {back[0]} to {back[1]}; the "
+                "members of an ensemble need one direction"
+            )
+
+    def load(self, checkpoint: Which) -> Saved:
+        """CheckpointError where the weights are missing, damaged, or another model's."""
+        _, config, tokenizers, limit = self
+        weights, origin = self._weights(checkpoint)
         model = sketch(config, tokenizers)
         check_fit(model, weights, origin)
         fill(model, weights)
         if any(tensor.is_meta for tensor in _tensors(model)):  # what the config gives, and no checkpoint holds
             model = model_for(config, tokenizers)
             fit(model, weights, origin)
-        return cls(config, tokenizers, model, limit)
+        return Saved(config, tokenizers, model, limit)
+
+    def _weights(self, checkpoint: Which) -> tuple[dict[str, Tensor], str]:
+        """And their name in messages."""
+        checkpoints = self.folder.checkpoints
+        if checkpoint == "average":
+            used, weights, origin = checkpoints.average(self.config.trainer.keep_best)
+            LOGGER.info("%s (%d of at most trainer.keep_best=%d)", origin, len(used), self.config.trainer.keep_best)
+            return weights, origin
+        _, weights, origin = checkpoints.weights(checkpoint)
+        return weights, origin
 
 
 def model_for(config: Config, tokenizers: TokenizerPair) -> Seq2Seq:

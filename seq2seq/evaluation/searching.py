@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from seq2seq.combinations import search_faults
+from seq2seq.config import checked
 from seq2seq.data.lexicon import Lexicon
 from seq2seq.errors import ConfigError
 from seq2seq.options import SearchConfig
@@ -14,7 +18,8 @@ from seq2seq.runs import RunFolder
 from seq2seq.search import beam, sampling
 from seq2seq.search.history import Hypothesis
 from seq2seq.search.protocol import Model, SpecialIds, State
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
+from seq2seq.text.tokenizer import Tokenizer
 
 
 class Sentences(NamedTuple):
@@ -57,6 +62,35 @@ def find(
     return beam.beam_search(model, source, lengths, limits, searched, special, prefixes, bias)
 
 
+def special_ids(target: Tokenizer) -> SpecialIds:
+    """Those of a target's vocabulary; padding, openings and unknown pieces are never generated."""
+    never = {target.pad_id, target.bos_id, target.unk_id} - {target.eos_id}
+    return SpecialIds(target.bos_id, target.eos_id, sorted(never))
+
+
+def override(search: SearchConfig, changes: Mapping[str, Any]) -> SearchConfig:
+    """`search` with some options changed, through the strict constructor.
+
+    Raises:
+        ConfigError: unknown or impossible options.
+    """
+    changed: SearchConfig = checked(
+        SearchConfig, {**dataclasses.asdict(search), **changes}, search_faults, where="search"
+    )
+    return changed
+
+
+def check_search(options: SearchConfig, attends: bool, lexicon: Lexicon | None) -> None:
+    """ConfigError where a model can't be searched with these options, as it attends or not."""
+    if options.coverage_penalty > 0 and not attends:
+        raise ConfigError(
+            f"search.coverage_penalty={options.coverage_penalty} needs attention weights, but this model has no "
+            "attention; set search.coverage_penalty=0"
+        )
+    if options.shortlist > 0 and lexicon is None:
+        raise ConfigError(f"search.shortlist={options.shortlist} needs a lexicon, and none is given")
+
+
 def needed_lexicon(options: SearchConfig, folder: RunFolder, tokenizers: TokenizerPair) -> Lexicon | None:
     """The run's lexicon where search.shortlist asks for it.
 
@@ -73,3 +107,8 @@ def needed_lexicon(options: SearchConfig, folder: RunFolder, tokenizers: Tokeniz
         )
     source, target = tokenizers.source, tokenizers.target
     return Lexicon.load(folder.lexicon, tokenizers.digests, source.vocab_size, target.vocab_size)
+
+
+def line_seed(seed: int, line: str) -> int:
+    """A seed of the line's own, so that its samples don't depend on its company."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {line}".encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import logging
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from seq2seq.checkpoints import Which
-from seq2seq.combinations import search_faults
-from seq2seq.config import checked
-from seq2seq.data.batch import Batch, collate, source_batch
+from seq2seq.data.batch import collate, source_batch
 from seq2seq.data.corpus import EncodedCorpus
-from seq2seq.data.lengths import LengthLimit
+from seq2seq.data.lengths import LargestLimit, Limits
 from seq2seq.data.lexicon import Lexicon
 from seq2seq.data.sampler import sorted_batches
 from seq2seq.data.text import ParallelText
 from seq2seq.errors import CheckpointError, ConfigError, DataError
+from seq2seq.evaluation.members import Members
 from seq2seq.evaluation.saved import Saved
-from seq2seq.evaluation.searching import Sentences, find, needed_lexicon
+from seq2seq.evaluation.searching import Sentences, check_search, find, line_seed, needed_lexicon, override, special_ids
 from seq2seq.evaluation.source import Source, check_pieces, one_line, padded_bias
 from seq2seq.evaluation.translation import EOS, Hypothesis, ScoredPair, Translation
 from seq2seq.models.int8 import quantized
@@ -34,67 +30,78 @@ from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime
 from seq2seq.search.history import Hypothesis as Found
-from seq2seq.search.protocol import NoTranslationError, SpecialIds
+from seq2seq.search.protocol import NoTranslationError
 from seq2seq.search.shortlist import Shortlist
-from seq2seq.text.tokenizer import TokenizerPair
-
-LOGGER = logging.getLogger("seq2seq")
+from seq2seq.text.pair import TokenizerPair
 
 
 class Translator:
-    """A model with its tokenizers and search. What it gives for a line doesn't depend on the lines beside it."""
+    """A model, or several as an ensemble, with tokenizers and search.
+
+    What it gives for a line doesn't depend on the lines beside it.
+    """
 
     def __init__(
         self,
         model: Seq2Seq,
         tokenizers: TokenizerPair,
-        limit: LengthLimit,
+        limit: Limits,
         search: SearchConfig,
         runtime: Runtime,
         lexicon: Lexicon | None = None,
+        others: Sequence[Seq2Seq] = (),
     ) -> None:
-        self.model = quantized(model) if runtime.precision == "int8" else model
+        """`others` are the further members of an ensemble, of the same vocabulary as `model`."""
+        models = [model, *others]
+        self.members = Members([quantized(one) for one in models] if runtime.precision == "int8" else models)
+        self.model = self.members.models[0]
         self.tokenizers, self.limit = tokenizers, limit
         self.search, self.runtime, self.lexicon = search, runtime, lexicon
-        if search.coverage_penalty > 0 and not model.attends:
-            raise ConfigError(
-                f"search.coverage_penalty={search.coverage_penalty} needs attention weights, but this model has no "
-                "attention; set search.coverage_penalty=0"
-            )
-        if search.shortlist > 0 and lexicon is None:
-            raise ConfigError(f"search.shortlist={search.shortlist} needs a lexicon, and none is given")
-        target = tokenizers.target
-        never = {target.pad_id, target.bos_id, target.unk_id} - {target.eos_id}
-        self.special = SpecialIds(target.bos_id, target.eos_id, sorted(never))
+        check_search(search, self.members.attends, lexicon)
+        self.special = special_ids(tokenizers.target)
 
     @classmethod
     def load(
         cls,
-        folder: str | Path,
+        folder: str | Path | Sequence[str | Path],
         *,
         checkpoint: Which = "best",
         search: Mapping[str, Any] | None = None,
         runtime: RuntimeConfig | None = None,
     ) -> Translator:
-        """The translator of a run's folder, from the files in it alone.
+        """The translator of a run's folder, or the ensemble of several, from the files in it alone.
 
         Args:
-            folder: what train.py left.
-            checkpoint: the best one by validation, or the last.
+            folder: what train.py left; a list of them for an ensemble (see search/ensemble.py), whose members share
+                their tokenizer. Search options and the lexicon are the first one's, the length limit is the largest.
+            checkpoint: of each the best one by validation, the last, or the average of the best that are kept.
             search: search options that differ from the run's own, such as {"beam_size": 1}.
             runtime: device, precision and threads; by default `auto`, which means float32; precision int8 is
                 the fastest on a CPU.
 
         Raises:
             CheckpointError: not a run's folder, or one whose parts don't fit together.
-            ConfigError: an unknown or impossible search option, one that needs a lexicon where the run has none, or a
-                device that isn't here.
+            ConfigError: an unknown or impossible search option, one that needs a lexicon where the run has none, a
+                device that isn't here, or runs that can't translate together.
         """
         resolved = Runtime.resolve(runtime or RuntimeConfig(), training=False)
-        config, tokenizers, model, limit = Saved.load(Path(folder), checkpoint)
+        paths = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
+        if not paths:
+            raise ConfigError("an ensemble needs at least one run's folder")
+        saved = Saved.load_all(paths, checkpoint)
+        config, tokenizers = saved[0].config, saved[0].tokenizers
         options = override(config.search, search or {})
-        lexicon = needed_lexicon(options, RunFolder(Path(folder)), tokenizers)
-        return cls(model.to(resolved.device), tokenizers, limit, options, resolved, lexicon)
+        lexicon = needed_lexicon(options, RunFolder(paths[0]), tokenizers)
+        limit = LargestLimit(tuple(one.limit for one in saved)) if len(saved) > 1 else saved[0].limit
+        model, *others = (one.model.to(resolved.device) for one in saved)
+        return cls(model, tokenizers, limit, options, resolved, lexicon, others)
+
+    def with_search(self, changes: Mapping[str, Any]) -> Translator:
+        """The same models with other search options; ConfigError where these are impossible."""
+        other = copy.copy(self)
+        other.search = override(self.search, changes)
+        check_search(other.search, self.members.attends, self.lexicon)
+        return other
 
     def translate(
         self,
@@ -150,7 +157,7 @@ class Translator:
 
         `remarks`, what was done to the line before, and that it is cut here stand in one warning.
         """
-        tokenizers, model = self.tokenizers, self.model
+        tokenizers, model = self.tokenizers, self.members
         longest, reason = self.search.max_source_length, "search.max_source_length"
         if model.longest_source is not None and model.longest_source <= longest:
             longest, reason = model.longest_source - 1, "all that this model takes, with the end of sentence"
@@ -169,25 +176,37 @@ class Translator:
     ) -> list[Translation]:
         """A translation of each line that `read` gave; nothing is wrong with them any more."""
         results = [Translation(source.line, [EOS], [Hypothesis("", 0.0, 0.0, [])]) for source in sources]
+        for i, found in self.found(sources, batch_size=batch_size, attention=attention, progress=progress):
+            results[i] = Translation(sources[i].line, self._source_pieces(sources[i].ids), self._texts(found))
+        return results
+
+    def found(
+        self, sources: Sequence[Source], *, batch_size: int = 64, attention: bool = False, progress: bool = False
+    ) -> Iterator[tuple[int, list[Found]]]:
+        """The place of each line that isn't blank, and all that the search found for it, in the order of the work."""
         spoken = [i for i, source in enumerate(sources) if source.spoken]
         lengths = torch.tensor([len(sources[i].ids) for i in spoken], dtype=torch.long)
         every = 10.0 if progress else math.inf
         with Progress("translate", len(spoken), "sentences", every, shown=progress) as bar:
             for places in sorted_batches(lengths, batch_size):
                 batch = [spoken[place] for place in places]
-                found = self._found([sources[i] for i in batch], attention)
-                for i, hypotheses in zip(batch, found, strict=True):
-                    pieces = self._source_pieces(sources[i].ids)
-                    results[i] = Translation(sources[i].line, pieces, self._texts(hypotheses))
+                yield from zip(batch, self._found([sources[i] for i in batch], attention), strict=True)
                 bar.update(len(batch))
                 if bar.due:
                     bar.say(f"translated {bar.done:,} of {len(spoken):,} sentences")
-        return results
 
     def score(
-        self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64, attention: bool = False
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        batch_size: int = 64,
+        attention: bool = False,
+        first_pair: int = 1,
     ) -> list[ScoredPair]:
         """The model's log-probability of each target given its whole source, never cut.
+
+        `first_pair` is the number of the first pair in messages.
 
         Raises:
             DataError: sides of unequal length, or a pair longer than the model can take.
@@ -198,12 +217,12 @@ class Translator:
             return []
         text = ParallelText("pairs", list(sources), list(targets), ())
         corpus = EncodedCorpus.encode(text, self.tokenizers)
-        model = self.model
+        model = self.members
         for side, of_side, longest in (
             ("source", corpus.source_lengths, model.longest_source),
             ("target", corpus.target_lengths, model.longest_target),
         ):
-            for number, pieces in enumerate(of_side.tolist(), start=1):
+            for number, pieces in enumerate(of_side.tolist(), start=first_pair):
                 check_pieces(f"pair {number}", side, pieces, longest, f"shorten its {side}")
         results: dict[int, ScoredPair] = {}
         for places in sorted_batches(corpus.source_lengths + corpus.target_lengths, batch_size):
@@ -224,32 +243,33 @@ class Translator:
     def _search(self, sources: list[Source], attention: bool) -> list[list[Found]]:
         options, tokenizer, device = self.search, self.tokenizers.source, self.runtime.device
         ids, lengths = source_batch([source.ids for source in sources], tokenizer.eos_id, tokenizer.pad_id)
-        longest = self.model.longest_target
+        longest = self.members.longest_target
         cap = options.max_length if longest is None else min(options.max_length, longest)
         bias = padded_bias(sources)
         batch = Sentences(
             ids.to(device),
             lengths,
             self.limit.limits(lengths - 1, cap),
-            [_line_seed(options.seed, source.line) for source in sources],
+            [line_seed(options.seed, source.line) for source in sources],
             [source.prefix for source in sources] if any(source.prefix for source in sources) else None,
             None if bias is None else bias.to(device),
         )
-        self.model.eval()
+        self.members.eval()
         with self.runtime.autocast():
             if self.lexicon is None or options.shortlist == 0:
-                return find(self.model, batch, options, self.special, attention)
+                return find(self.members.searched(), batch, options, self.special, attention)
             common = self.lexicon.frequent[: options.shortlist].tolist()
             shortlist = Shortlist(common, self.lexicon.allowed(ids), self.special, batch.prefixes)
             batch = batch._replace(prefixes=shortlist.prefixes)
-            return shortlist.read(find(shortlist.of(self.model, device), batch, options, shortlist.special, attention))
+            model = self.members.shortlisted(shortlist, device)
+            return shortlist.read(find(model, batch, options, shortlist.special, attention))
 
     @torch.inference_mode()
     def _score(self, corpus: EncodedCorpus, places: list[int], attention: bool) -> list[ScoredPair]:
         batch = collate(corpus, places, self.tokenizers)
-        self.model.eval()
+        self.members.eval()
         with self.runtime.autocast():
-            logits, weights = predict(self.model, batch.to(self.runtime.device))
+            logits, weights = self.members.predict(batch.to(self.runtime.device))
         gold = batch.target_output[batch.target_mask].to(logits.device)
         log_probs = logits.float().log_softmax(-1).gather(1, gold.unsqueeze(1)).squeeze(1).cpu()  # (N,)
         of_rows = torch.split(log_probs, batch.target_lengths.tolist())
@@ -278,26 +298,3 @@ class Translator:
             if len(unique) == self.search.n_best:
                 break
         return list(unique.values())
-
-
-def predict(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Teacher-forced logits (N, V) of a batch's real target tokens, and the attention weights (B, T, S)."""
-    features, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
-    return model.output(features), weights
-
-
-def override(search: SearchConfig, changes: Mapping[str, Any]) -> SearchConfig:
-    """`search` with some options changed, through the strict constructor.
-
-    Raises:
-        ConfigError: unknown or impossible options.
-    """
-    changed: SearchConfig = checked(
-        SearchConfig, {**dataclasses.asdict(search), **changes}, search_faults, where="search"
-    )
-    return changed
-
-
-def _line_seed(seed: int, line: str) -> int:
-    """A seed of the line's own, so that its samples don't depend on its company."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {line}".encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.scripts import SCRIPTS, SENTENCES, TEXT, Command, Done, Trained
+from support.scripts import SCRIPTS, SENTENCES, TEXT, Command, Corpus, Done, Trained
 
 import seq2seq
 
@@ -325,3 +325,23 @@ def test_a_focused_word_is_looked_at_more(command: Command, model: str) -> None:
         assert of_the_word(less) < of_the_word(usual) < of_the_word(more)
     nothing = [{"text": line, "focus": [word], "strength": 0} for line, word in zip(SENTENCES, words, strict=True)]
     assert weights(nothing) == plain
+
+
+def test_an_ensemble_of_a_model_with_itself_is_that_model(
+    command: Command, trained: Trained, model: str, corpus: Corpus
+) -> None:
+    text = Path(f"{corpus.tests['a']}.de").read_bytes()
+    words = ["search.n_best=2", "attention=true"]
+    alone = command("translate", model, *words, stdin=text)
+    twice = command("translate", f"run=['{trained.run}', '{trained.run}']", *words, stdin=text)
+    assert (twice.code, twice.out) == (0, alone.out)
+    assert alone.out.count("\n") == 15
+
+
+def test_one_checkpoint_has_no_average(command: Command, trained: Trained, model: str) -> None:
+    done = command("translate", model, "checkpoint=average", stdin=b"ein Hund\n")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "error: checkpoint=average is the mean of two or more checkpoints, but trainer.keep_best=1 leaves 1 in "
+        f"{trained.run}/checkpoints; train with trainer.keep_best=5, or use checkpoint=best or last\n"
+    )

@@ -23,9 +23,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import seq2seq.checkpoints
-from seq2seq.checkpoints import PARTS, Checkpoints
+from seq2seq.checkpoints import Checkpoints
 from seq2seq.errors import CheckpointError
-from seq2seq.models.weights import digest
+from seq2seq.manifest import PARTS
+from seq2seq.models.weights import digest, distinct, fit
 
 
 class Small(nn.Module):
@@ -528,6 +529,63 @@ def test_nothing_was_saved(folder: Path) -> None:
         assert Checkpoints(place).load_newest(Small(0)) is None
         with refuses(f"{place} holds no checkpoint that can be used: its training saved none yet"):
             Checkpoints(place).weights("last")
+
+
+# The average of the best.
+
+
+def mean_of(*updates: int) -> dict[str, Tensor]:
+    """Summed up in float64; the counter and the flags are the first one's."""
+    models = [distinct(Small(update)) for update in updates]
+    return {
+        name: torch.stack([model[name].double() for model in models]).mean(0).to(tensor.dtype)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in models[0].items()
+    }
+
+
+def average(folder: Path, count: int) -> tuple[list[int], dict[str, Tensor], str]:
+    used, weights, origin = Checkpoints(folder).average(count)
+    return [manifest.update for manifest in used], weights, origin
+
+
+def test_the_average_is_of_the_best_that_were_validated(checkpoints: Checkpoints, folder: Path) -> None:
+    for update, rank in ((10, 3.0), (20, 1.0), (30, None), (40, 2.0), (50, 1.0), (60, None)):
+        save(checkpoints, update, rank, last=2, best=9)
+    for count, expected in ((2, [20, 50]), (3, [20, 50, 40]), (4, [20, 50, 40, 10]), (9, [20, 50, 40, 10])):
+        used, weights, origin = average(folder, count)
+        assert used == expected
+        assert same(dict(sorted(weights.items())), dict(sorted(mean_of(*expected).items())))
+        assert origin == f"{folder}, the mean of updates {', '.join(map(str, expected))}"
+    model = Small(0)
+    fit(model, weights, origin)
+    assert model.output.weight is model.embedding.weight  # what is tied is one weight, and is averaged once
+
+
+def test_a_damaged_one_gives_its_place_in_the_average_to_the_next(
+    checkpoints: Checkpoints, folder: Path, said: Callable[[], list[str]]
+) -> None:
+    for update in (10, 20, 30):
+        save(checkpoints, update, rank=float(update), last=1, best=9)
+    file = folder / "00000010.weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert average(folder, 2)[0] == [20, 30]
+    assert len(said()) == 1
+    assert str(file) in said()[0]
+
+
+@pytest.mark.parametrize(("ranks", "count", "left"), [([1.0, 2.0], 1, 1), ([1.0, None], 5, 1), ([None, None], 5, 0)])
+def test_there_is_no_average_of_one(
+    checkpoints: Checkpoints, folder: Path, ranks: list[float | None], count: int, left: int
+) -> None:
+    for update, rank in enumerate(ranks):
+        save(checkpoints, update, rank, last=2, best=2)
+    with refuses(
+        "checkpoint=average is the mean of two or more checkpoints, but trainer.keep_best="
+        f"{count} leaves {left} in {folder}; train with trainer.keep_best=5, or use checkpoint=best or last"
+    ):
+        checkpoints.average(count)
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -35,7 +35,7 @@ from seq2seq.evaluation.translator import Translator
 from seq2seq.models.weights import digest
 from seq2seq.options import RuntimeConfig
 from seq2seq.runs import RunFolder
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 pytestmark = pytest.mark.timeout(60)  # of what must not be waited for
 

@@ -9,7 +9,7 @@ from seq2seq.evaluation.saved import model_for
 from seq2seq.evaluation.translator import Translator
 from seq2seq.options import RuntimeConfig
 from seq2seq.runtime import Runtime
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 
 def make(sources, targets, tokenizer, cell, attention):

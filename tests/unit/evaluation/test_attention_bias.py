@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from seq2seq.errors import DataError
-from seq2seq.evaluation.translator import Translator, override
+from seq2seq.evaluation.searching import override
+from seq2seq.evaluation.translator import Translator
 
 SOURCES = ["der Hund sieht das Haus", "die Katze hört uns", "ein Kind findet den Weg nach Hause", "unser Nachbar"]
 TARGETS = ["the dog sees the house", "the cat hears us", "a child finds the way home", "our neighbour"]

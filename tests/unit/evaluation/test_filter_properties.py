@@ -17,8 +17,9 @@ from seq2seq.evaluation import item, output
 from seq2seq.evaluation.filter import translate
 from seq2seq.evaluation.item import Line
 from seq2seq.evaluation.output import Written
+from seq2seq.evaluation.searching import override
 from seq2seq.evaluation.source import LINE_BREAKS, is_blank, one_line
-from seq2seq.evaluation.translator import Translator, override
+from seq2seq.evaluation.translator import Translator
 from seq2seq.text.tokenizer import Tokenizer
 
 SOURCES = ["der Hund sieht das Haus", "die Katze hört uns", "ein Kind findet den Weg nach Hause"]

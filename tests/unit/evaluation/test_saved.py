@@ -17,7 +17,7 @@ from seq2seq.models.weights import distinct
 from seq2seq.options import AttentionConfig
 from seq2seq.runs import RunFolder
 from seq2seq.schema import COMPONENTS
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 LINES = ["ein Haus am See", "der Hund sieht das Haus", "die Katze schläft"]
 SMALL = {"embedding_size": 8, "encoder": {"name": "gru", "hidden_size": 4}, "decoder": {"name": "gru"}}

@@ -7,8 +7,8 @@ from seq2seq.data.corpus import EncodedCorpus
 from seq2seq.data.lexicon import Lexicon
 from seq2seq.data.text import ParallelText
 from seq2seq.errors import CheckpointError, ConfigError
-from seq2seq.evaluation.searching import needed_lexicon
-from seq2seq.evaluation.translator import Translator, override
+from seq2seq.evaluation.searching import needed_lexicon, override
+from seq2seq.evaluation.translator import Translator
 from seq2seq.runs import RunFolder
 
 SOURCES = ["der Hund sieht das Haus", "die Katze hört uns", "ein Kind", "das alte Haus", "der Nachbar hört den Hund"]

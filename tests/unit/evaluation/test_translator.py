@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.translator import Translator, override
+from seq2seq.evaluation.searching import override
+from seq2seq.evaluation.translator import Translator
 from seq2seq.search.beam import SearchOptions, beam_search
 from seq2seq.search.protocol import SpecialIds
 
