@@ -1,4 +1,4 @@
-"""compare.py: several trainings in one table."""
+"""compare.py: several trainings, or finished runs, in one table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.finished import BAD, make_run
 from support.scripts import SMALL, Command, Done, tiny, write_pairs
 
 from seq2seq.evaluation.metrics import bleu_by_length, corpus_bleu
@@ -26,15 +27,17 @@ def words(tmp_path: Path) -> list[str]:
 
 def names(done: Done) -> list[str]:
     """The rows of the table that was printed."""
-    return [line.split(" | ")[0].removeprefix("| ") for line in done.lines[2:] if line.startswith("|")]
+    assert done.code == 0, done.err
+    return [line.split()[0] for line in done.lines[1 : done.lines.index("")]]
 
 
 def test_a_table_has_a_row_for_each_training(command: Command, here: Path, words: list[str]) -> None:
     done = command("compare", *words, "only=[plain,luong]")
     assert done.code == 0, done.err
     folder = here / "runs" / "compare" / "two"
-    assert done.out == (folder / "table.md").read_text(encoding="utf-8")
-    assert done.lines[0].endswith("| BLEU | 1-7 | 8-11 | 12+ |")
+    written = (folder / "table.md").read_text(encoding="utf-8").splitlines()
+    assert written[0].endswith("| BLEU | 1-7 | 8-11 | 12+ |")
+    assert [line.split(" | ")[0] for line in written[2:4]] == ["| plain", "| luong"]
     assert names(done) == ["plain", "luong"]
     table = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     results = json.loads((folder / "luong" / "results.json").read_text(encoding="utf-8"))
@@ -42,6 +45,7 @@ def test_a_table_has_a_row_for_each_training(command: Command, here: Path, words
     assert row["options"] == "attention=luong_dot decoder.input_feeding=true"
     assert row["bleu"] == results["test"]["test"]["bleu"]
     assert row["parameters"] == results["model"]["parameters"]
+    assert f"| {row['bleu']:.1f} ± {row['bleu_interval']:.1f} |" in written[3]
     lines = {
         part: (folder / "luong" / "translations" / f"test.{part}").read_text(encoding="utf-8").splitlines()
         for part in ("source", "hypothesis", "reference")
@@ -69,7 +73,8 @@ def test_what_is_done_is_not_done_again(command: Command, here: Path, words: lis
     assert other.code == 1
     assert "luong was trained with another seed; set another folder=" in other.err
     # Neither is it shown among rows of the new options.
-    assert names(command("compare", *words, "common=seed=2", "only=[plain]")) == []
+    other = command("compare", *words, "common=seed=2", "only=[plain]")
+    assert (other.code, other.out) == (1, "")
 
 
 def test_a_row_that_fails_lets_the_others_run(command: Command, here: Path, words: list[str]) -> None:
@@ -100,6 +105,36 @@ def test_what_is_wrong_is_said_before_anything_is_trained(
     assert done.code == 1
     assert said in done.err
     assert not (here / "runs").exists()
+
+
+def test_finished_runs_are_compared_by_their_folders(command: Command, here: Path, tmp_path: Path) -> None:
+    make_run(tmp_path / "sweep" / "attention=none,seed=1", BAD, {"attention": {"name": "none"}})
+    make_run(tmp_path / "sweep" / "attention=luong_general,seed=1", begun=1)
+    (here / "x, y").write_text("".join(f"{line}\n" for line in BAD), encoding="utf-8")
+    few = ["resamples=100", "trials=100"]
+    done = command("compare", "run=../sweep", "hypothesis={moses: 'x, y'}", "folder=out", *few)
+    assert names(done) == ["attention=none", "attention=luong_general", "moses"]
+    assert (here / "out" / "table.md").read_text(encoding="utf-8").count("| p = 0.010 |") == 3  # 1 of 100 + 1
+    table = json.loads((here / "out" / "table.json").read_text(encoding="utf-8"))
+    assert [row["bleu_p"] for row in table["rows"][1:]] == [pytest.approx(1 / 101, abs=1e-6), 1]
+    listed = "run=[../sweep/attention=luong_general,seed=1,../sweep/attention=none,seed=1]"
+    assert names(command("compare", listed, *few)) == ["attention=luong_general", "attention=none"]
+    assert sorted(path.name for path in here.iterdir()) == ["out", "x, y"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run=nowhere"], "run=nowhere: no such folder"),
+        (["run=[]"], "run=[] names no run"),
+        (["test=x"], "test is for finished runs"),
+        (["run=nowhere", "sigificance=bs"], "unknown option sigificance: did you mean significance?"),
+    ],
+)
+def test_what_is_wrong_with_runs_is_said_in_a_line(words: list[str], said: str, command: Command, here: Path) -> None:
+    done = command("compare", *words)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"error: {said}")
 
 
 def test_groups_of_lengths_share_the_sentences_out() -> None:
