@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from torch import Tensor
 
+from seq2seq.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from seq2seq.plotting.figures.saving import Figure
+
+Units = Literal["words", "pieces"]
 EOS = "</s>"  # how the end of sentence is shown among pieces
 
 
@@ -36,6 +44,58 @@ class Translation:
     @property
     def attention(self) -> Tensor | None:
         return self.hypotheses[0].attention
+
+    def attention_map(self, hypothesis: int = 0, units: Units = "words") -> AttentionMap:
+        """Where each target word of one of the `hypotheses` looked, the end of sentence last on both sides.
+
+        units: pieces, or the words that they make, by `seq2seq.evaluation.words.merged`; scripts that are written
+            without spaces are parted into pieces all the same.
+
+        Raises:
+            ConfigError: there are no attention weights.
+            DataError: of a blank line.
+        """
+        from seq2seq.evaluation.words import Words, merged
+
+        chosen = self.hypotheses[hypothesis]
+        if self.source_tokens == [EOS]:
+            raise DataError("a blank line is not translated: it has no attention")
+        if chosen.attention is None:
+            raise ConfigError("no attention weights here: translate with attention=True, by a model with attention")
+        pieces = AttentionMap(chosen.attention, [*chosen.tokens, EOS], self.source_tokens)
+        if units == "pieces":
+            return pieces
+        target, source = Words.of(pieces.target, unspaced=True), Words.of(pieces.source, unspaced=True)
+        return AttentionMap(merged(pieces.weights, target, source), target.texts, source.texts)
+
+    def plot(self, output: str | Path | None = None, hypothesis: int = 0, units: Units = "words") -> Figure:
+        """A heat map of `attention_map`, as matplotlib's Figure, and in the file `output`.
+
+        output: a name that ends in .png, .svg or .pdf; its folder is made where it isn't there.
+
+        Raises:
+            ConfigError: without matplotlib, without attention weights, or where the file can't be written.
+            DataError: of a blank line.
+        """
+        from seq2seq.plotting.figures.heatmap import heatmap
+        from seq2seq.plotting.figures.saving import check_name, save
+
+        if output is not None:
+            check_name(output)
+        weights, target, source = self.attention_map(hypothesis, units)
+        title = f"hypothesis {hypothesis + 1}: {self.hypotheses[hypothesis].text}" if hypothesis else ""
+        figure = heatmap(weights.float().numpy(), target, source, title)
+        if output is not None:
+            save(figure, output)
+        return figure
+
+
+class AttentionMap(NamedTuple):
+    """Weights (T, S) from target words or pieces to those of the source, and how these read."""
+
+    weights: Tensor
+    target: list[str]
+    source: list[str]
 
 
 @dataclass(frozen=True)
