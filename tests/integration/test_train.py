@@ -11,7 +11,7 @@ from support.scripts import ODD, SMALL, Command, Corpus, Trained
 import seq2seq
 from seq2seq.data.lines import read_lines
 from seq2seq.models.weights import digest
-from seq2seq.text.tokenizer import TokenizerPair
+from seq2seq.text.pair import TokenizerPair
 
 
 def test_training_leaves_its_folder_and_the_encoded_corpus(trained: Trained) -> None:

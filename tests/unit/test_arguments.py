@@ -123,6 +123,15 @@ def test_what_exists_is_one_path_whatever_it_is_called(empty_folder: Path) -> No
         assert arrives(quote_paths(name, sweep=True)) == name
 
 
+def test_in_a_list_too_a_comma_may_belong_to_a_name_that_exists(empty_folder: Path) -> None:
+    for name in ("attention=none,seed=1", "attention=none,seed=2", "c"):
+        (empty_folder / name).touch()
+    assert arrives(quote_paths("[attention=none,seed=1,attention=none,seed=2, c, attention=none,seed=3]")) == [
+        *("attention=none,seed=1", "attention=none,seed=2", "c"),
+        *("attention=none", "seed=3"),
+    ]
+
+
 def test_so_is_what_names_two_sides_that_exist(empty_folder: Path) -> None:
     assert arrives(quote_paths("[a,b]")) == ["a", "b"]
     (empty_folder / "[a,b].de.gz").touch()
@@ -149,8 +158,8 @@ def test_every_path_key_is_quoted(key: str) -> None:
 
 
 def test_only_keys_that_take_several_paths_know_brackets() -> None:
-    assert prepare(["run=[a,b]", "init={a}"], GROUPS) == ["++run='[a,b]'", "++init='{a}'"]
-    assert prepare(["reference=[a,b]"], GROUPS) == ["++reference=['a','b']"]
+    assert prepare(["output=[a,b]", "init={a}"], GROUPS) == ["++output='[a,b]'", "++init='{a}'"]
+    assert prepare(["reference=[a,b]", "run=[a b,c]"], GROUPS) == ["++reference=['a','b']", "++run=['a b','c']"]
 
 
 def test_commas_separate_paths_in_a_sweep(empty_folder: Path) -> None:

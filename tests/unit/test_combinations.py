@@ -16,6 +16,7 @@ DEFAULTS = {
     "encoder": "lstm",
     "attention": "luong_general",
     "decoder": "lstm",
+    "objective": "cross_entropy",
     "optimizer": "adam",
     "scheduler": "plateau",
 }
@@ -195,6 +196,18 @@ REFUSED: list[tuple[str, str, list[str]]] = [
         "attention.num_heads=64 in each of decoder.num_layers=65 are more than 4096; set decoder.num_layers=64",
         ["decoder.num_layers=64"],
     ),
+    (
+        "objective=minimum_risk",
+        "objective=minimum_risk goes on with a trained model, whose samples it compares; set init=RUN, or "
+        "objective=cross_entropy first",
+        ["init=RUN", "objective=cross_entropy"],
+    ),
+    (
+        "objective=minimum_risk init=RUN attention.coverage_loss=0.5",
+        "attention.coverage_loss=0.5 is of the references' attention, but objective=minimum_risk learns from samples; "
+        "set attention.coverage_loss=0",
+        ["attention.coverage_loss=0"],
+    ),
     ("trainer.batch_tokens=4000", BATCHES, ["the other to null -> trainer.batch_sentences=null"]),
     ("trainer.batch_sentences=null", BATCHES, ["exactly one of trainer.batch_tokens -> trainer.batch_tokens=4000"]),
     (
@@ -269,6 +282,9 @@ def test_a_refusal_names_its_ways_out_and_they_are_some(words: str, message: str
         "encoder=cnn encoder.max_length=9 encoder.positions=sinusoidal",
         "attention=luong_location attention.max_source_length=10 data.max_length=9",
         "attention=multi_head decoder=transformer decoder.max_length=2",
+        "objective=minimum_risk init=RUN attention=none",
+        "objective=r_drop attention.coverage_loss=0.5",
+        "objective=scheduled_sampling attention.coverage_loss=0.5",
         "trainer.batch_tokens=4000 trainer.batch_sentences=null",
         "scheduler=cosine trainer.max_epochs=null trainer.max_updates=5",
         "search.n_best=5 search.beam_size=5",

@@ -17,7 +17,10 @@ LINES = [
     ("train", ["data=files", "++data.train='x'", "~data.cache", "++unknown=1"]),
     ("translate", ["++run='x'", "++search.beam_size=2", "++attention=true"]),
     ("evaluate", ["++reference=['a','b']"]),
+    ("tune", ["++run=['a','b']", "++grid.beam_size=[2,3]"]),
     ("compare", ["table=attentions", "++only=[a]"]),
+    ("prepare_data", ["recipe=iwslt14_de_en_tok", "++recipe.longest=80"]),
+    ("check_data", ["++data.train=['a','b']"]),
     ("benchmark", ["decoder=gru"]),
 ]
 
@@ -25,7 +28,7 @@ LINES = [
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hydra reads the process's words, may leave folders, and keeps what other commands have stored."""
-    for group in ("table", *COMPONENTS):
+    for group in ("table", "recipe", *COMPONENTS):
         monkeypatch.delitem(ConfigStore.instance().repo, group, raising=False)
     monkeypatch.setattr(sys, "argv", ["script"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
@@ -46,7 +49,9 @@ def test_a_plain_command_line_means_what_it_means_to_hydra(command: str, words: 
     assert own.sweep is hydras.sweep is None
 
 
-@pytest.mark.parametrize("command", ["train", "translate", "evaluate", "compare", "benchmark"])
+@pytest.mark.parametrize(
+    "command", ["train", "translate", "evaluate", "tune", "compare", "report", "benchmark", "prepare_data"]
+)
 def test_the_help_is_hydras(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert jobs(command, ["--help"]) == []
     own = capsys.readouterr().out
@@ -114,4 +119,6 @@ def test_a_job_may_compose_again() -> None:
 
 def test_groups_are_the_folders_of_configs() -> None:
     assert {"encoder", "attention", "decoder", "experiment"} <= set(groups("train"))
-    assert groups("translate") == ["hydra", "table"]
+    assert groups("translate") == ["hydra"]
+    assert groups("compare") == ["hydra", "table"]
+    assert groups("prepare_data") == ["hydra", "recipe"]

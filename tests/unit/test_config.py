@@ -26,7 +26,10 @@ CHOICES = [
     for path in sorted(CONFIGS.glob("*/*.yaml"))
     if path.parent.name not in ("data", "experiment", "table")
 ]
-PARTNERS = {("decoder", "transformer"): {"attention": "multi_head"}}  # what a choice can't do without
+PARTNERS = {  # what a choice can't do without
+    ("decoder", "transformer"): {"attention": "multi_head"},
+    ("objective", "minimum_risk"): {"init": "RUN"},
+}
 
 
 def faults(plain: dict[str, Any]) -> list[str]:
@@ -101,8 +104,9 @@ def test_types_and_ranges(key: str, value: Any, allowed: str) -> None:
         (
             {"decoder": {"name": "gnmt", "attend": "before_rnn"}},
             "decoder=gnmt has no decoder.attend, which decoder=gru and decoder=lstm have; allowed are decoder.dropout, "
-            "decoder.hidden_size, decoder.readout, decoder.readout_size, decoder.bridge, decoder.layer_norm, "
-            "decoder.locked_dropout, decoder.recurrent_dropout, decoder.cell, decoder.num_layers, decoder.residual",
+            "decoder.word_dropout, decoder.hidden_size, decoder.readout, decoder.readout_size, decoder.bridge, "
+            "decoder.layer_norm, decoder.locked_dropout, decoder.recurrent_dropout, decoder.cell, decoder.num_layers, "
+            "decoder.residual",
         ),
         (
             {"attention": {"name": "none", "window": "local_m"}},
@@ -110,16 +114,21 @@ def test_types_and_ranges(key: str, value: Any, allowed: str) -> None:
         ),
         (
             {"encoder": {"name": "mean", "hidden_size": 64}},
-            "encoder=mean has no encoder.hidden_size, which every other encoder has; allowed are encoder.dropout",
+            "encoder=mean has no encoder.hidden_size, which every other encoder has; allowed are encoder.dropout, "
+            "encoder.word_dropout",
+        ),
+        (
+            {"objective": {"name": "cross_entropy", "alpha": 3.0}},
+            "objective=cross_entropy has no objective.alpha, which objective=r_drop and objective=minimum_risk have",
         ),
         (
             {"scheduler": {"name": "constant", "factor": 0.5}},
-            "scheduler=constant has no scheduler.factor, which scheduler=plateau has; "
+            "scheduler=constant has no scheduler.factor, which scheduler=step and scheduler=plateau have; "
             "allowed are scheduler.warmup_updates",
         ),
         (
             {"encoder": {"name": "mean", "size": 64}},
-            "unknown option encoder.size; allowed are encoder.name, encoder.dropout",
+            "unknown option encoder.size; allowed are encoder.name, encoder.dropout, encoder.word_dropout",
         ),
     ],
 )
@@ -329,7 +338,7 @@ def comments(path: Path) -> dict[str, str]:
 FILES = [
     path
     for path in sorted(CONFIGS.rglob("*.yaml"))
-    if path.parent.name not in ("help", "experiment", "table") and path.stem != "tiny"
+    if path.parent.name not in ("help", "experiment", "table", "recipe") and path.stem != "tiny"
 ]
 
 
@@ -337,9 +346,10 @@ FILES = [
 def test_every_option_is_explained_where_it_stands(path: Path) -> None:
     found = comments(path)
     assert found
-    in_search_of_a_run = path.stem in ("translate", "evaluate")  # there `search:` says that null is the run's own
+    # There `search:` says that null is the run's own.
+    in_search_of_a_run = path.stem in ("translate", "evaluate", "tune", "align", "plot")
     allowed = set(Config.__dataclass_fields__["search"].default_factory().__dict__) if in_search_of_a_run else set()
-    allowed |= {"lowercase"} if path.stem == "evaluate" else set()
+    allowed |= {"lowercase"} if path.stem in ("evaluate", "tune", "compare") else set()
     assert {key for key, comment in found.items() if not comment} <= allowed
 
 

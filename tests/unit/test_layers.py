@@ -20,7 +20,7 @@ FILES = {
 }
 
 BASE = {"errors", "schema", "options", "combinations", "config"}
-FOLDER = {"files", "checkpoints", "runs"}
+FOLDER = {"files", "manifest", "checkpoints", "runs"}
 SERVICES = {"runtime", "progress"}
 PARTS = {"search", "models", "models.build", "text", "data"}
 # Each part and the parts that it may import, besides itself; a part is a folder, or a file at the root.
@@ -29,6 +29,7 @@ ALLOWED = {
     "resources": set(),
     "arguments": set(),
     "progress": set(),
+    "tables": set(),
     "schema": {"errors"},
     "options": {"errors", "schema"},
     # Config by type alone: see test_what_is_known_by_type_alone
@@ -39,7 +40,8 @@ ALLOWED = {
     "files": {"errors"},
     "locks": set(),
     "nested": {"errors"},
-    "checkpoints": {"errors", "files", "models", "nested"},
+    "manifest": {"errors", "files"},
+    "checkpoints": {"errors", "files", "manifest", "models", "nested"},
     "runs": {"errors", "config", "checkpoints", "files", "locks"},
     "runtime": {"errors", "config", "options"},
     "text": BASE,
@@ -47,17 +49,23 @@ ALLOWED = {
     "models": {"errors"},
     "models.build": {"errors", "config", "options", "schema", "models"},
     "search": set(),
-    "evaluation": BASE | FOLDER | SERVICES | PARTS | {"commands"},
+    "plotting.figures": {"errors", "files"},
+    "evaluation": BASE | FOLDER | SERVICES | PARTS | {"plotting.figures", "commands", "tables"},
     "training": BASE | FOLDER | SERVICES | PARTS | {"evaluation"},
-    "benchmark": BASE | FOLDER | SERVICES | PARTS | {"evaluation", "training"},
-    "comparison": BASE | FOLDER | SERVICES | {"data", "evaluation", "training"},
+    "benchmark": BASE | FOLDER | SERVICES | PARTS | {"tables", "evaluation", "training"},
+    "report": BASE | FOLDER | SERVICES | {"data", "evaluation"},
+    "preparation": BASE | {"data", "files", "progress", "text"},
+    "plotting": BASE | FOLDER | SERVICES | {"data", "evaluation", "comparison", "plotting.figures"},
+    "comparison": BASE | FOLDER | SERVICES | {"data", "tables", "evaluation", "training"},
 }
 # Libraries, and the only modules that may know each.
 KNOWN_BY = {
     "hydra": {"seq2seq.composition"},
+    "matplotlib": {f"seq2seq.plotting.figures.{name}" for name in ("curves", "fonts", "heatmap", "saving")},
     "omegaconf": {"seq2seq.composition"},
     "sacrebleu": {"seq2seq.evaluation.metrics"},
     "safetensors": {"seq2seq.checkpoints", "seq2seq.data.lexicon"},
+    "sacremoses": {"seq2seq.preparation.moses"},
     "sentencepiece": {"seq2seq.text.tokenizer"},
     "tqdm": {"seq2seq.progress"},
 }
@@ -186,6 +194,11 @@ def running(command: str, *words: str) -> str:
         ("translate", "batch_siz=3", "batch_size"),
         ("evaluate", "referenc=x", "reference"),
         ("compare", "onyl=x", "only"),
+        ("prepare_data", "recip=x", "recipe"),
+        ("tune", "grid.beam_siz=[1]", "grid.beam_size"),
+        ("align", "gold_bas=1", "gold_base"),
+        ("plot", "unit=words", "units"),
+        ("report", "sentence=5", "sentences"),
     ],
 )
 def test_a_mistyped_option_does_not_wait_for_torch(command: str, word: str, meant: str, tmp_path: Path) -> None:
@@ -202,7 +215,18 @@ def test_a_mistyped_option_does_not_wait_for_torch(command: str, word: str, mean
 
 @pytest.mark.parametrize(
     "module",
-    ["runs", "comparison", "benchmark.options", "evaluation.evaluate", "evaluation.metrics", "training.resume"],
+    [
+        "runs",
+        "comparison.compare",
+        "benchmark.options",
+        "evaluation.aligning",
+        "evaluation.evaluate",
+        "evaluation.metrics",
+        "plotting.plot",
+        "report.report",
+        "evaluation.tuning",
+        "training.resume",
+    ],
 )
 def test_what_stands_before_the_work_waits_for_no_library(module: str, tmp_path: Path) -> None:
     """A run's config is read, and options are checked, without what only the work needs."""
@@ -210,7 +234,9 @@ def test_what_stands_before_the_work_waits_for_no_library(module: str, tmp_path:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-@pytest.mark.parametrize("command", ["train", "translate", "evaluate", "benchmark", "compare"])
+@pytest.mark.parametrize(
+    "command", ["train", "translate", "evaluate", "tune", "align", "benchmark", "compare", "prepare_data", "report"]
+)
 def test_help_does_not_wait_for_torch(command: str, tmp_path: Path) -> None:
     program = (
         "import atexit, sys, seq2seq\n"

@@ -133,6 +133,11 @@ def test_each_fault_says_what_to_set_and_that_mends_it(plain: dict[str, Any], me
         ("decoder.gnmt.cell", "rnn", "one of lstm, gru"),
         ("decoder.lstm.attend", "during_rnn", "one of before_rnn, after_rnn, none or auto"),
         ("decoder.lstm.source_vector", "never", "one of initial, every_step"),
+        ("objective.r_drop.alpha", -1, "from 0.0 to 1000.0"),
+        ("objective.scheduled_sampling.probability", 1.5, "from 0.0 to 1.0"),
+        ("objective.scheduled_sampling.schedule", "sudden", "one of linear, exponential, inverse_sigmoid"),
+        ("objective.scheduled_sampling.predictions", "beam", "one of argmax, sampled"),
+        ("objective.minimum_risk.samples", 0, "from 1 to 10000"),
     ],
 )
 def test_types_and_ranges(key: str, value: Any, allowed: str) -> None:
@@ -319,6 +324,10 @@ def composed_once(*words: str) -> Config:
         ("attention=none decoder.source_vector=every_step", "every_step"),
         ("decoder=gnmt decoder.cell=gru", "gru"),
         ("data.reverse_source=true", True),
+        ("objective=r_drop objective.alpha=2", 2.0),
+        ("objective=scheduled_sampling objective.schedule=linear", "linear"),
+        ("objective=scheduled_sampling objective.predictions=sampled", "sampled"),
+        ("init=RUN objective=minimum_risk objective.reference=false", False),
         *[(f"{group}.layer_norm=true", True) for group in ("encoder", "decoder")],
         *[(f"{group}.num_layers=2 {group}.residual=true", True) for group in ("encoder", "decoder")],
         *[(f"{group}.locked_dropout=true", True) for group in ("encoder", "decoder")],
