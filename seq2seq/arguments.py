@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+
+from seq2seq.errors import ConfigError
 
 SEVERAL = frozenset(
     {"data.train", "data.test", "hypothesis", "reference", "reverse", "run"}
@@ -37,18 +39,33 @@ DATA_KEYS = frozenset({"data.train", "data.valid", "data.test"})
 MOST_PARTS = 20  # parts of a list that are tried as one path
 _OVERRIDE = re.compile(r"(?P<prefix>\+{0,2})(?P<key>[\w./@-]+)=(?P<value>.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
-_OPTIONS_WITH_VALUE = ("-cn", "-cp", "-cd", "-p", "-i", "--config-name", "--config-path", "--config-dir", "--package")
+# Hydra's flags, but for -r and --run, which do nothing and look like run=FOLDER
+_VALUED_FLAGS = frozenset(
+    [
+        *("-c", "--cfg", "-cn", "--config-name", "-cp", "--config-path", "-cd", "--config-dir"),
+        *("-p", "--package", "-i", "--info", "--experimental-rerun"),
+    ]
+)
+_FLAGS = _VALUED_FLAGS | {
+    *("-h", "--help", "--hydra-help", "--version", "--resolve"),
+    *("-m", "--multirun", "-sc", "--shell-completion"),
+}
 
 
 def prepare(arguments: Iterable[str], groups: Collection[str]) -> list[str]:
-    """The words after the program's name, as Hydra should see them; `groups` are the names of config groups."""
+    """The words after the program's name, as Hydra should see them; `groups` are the names of config groups.
+
+    Flags come first: Hydra takes no option behind one that stands among options.
+
+    Raises:
+        ConfigError: a word is neither.
+    """
     words = list(arguments)
     sweep = any(word in ("-m", "--multirun") for word in words)
+    flags = list(_flags(words))
     prepared = []
-    takes_value = False
-    for word in words:
-        match = None if takes_value or word.startswith("-") else _OVERRIDE.fullmatch(word)
-        takes_value = word in _OPTIONS_WITH_VALUE
+    for word in (word for i, word in enumerate(words) if i not in flags):
+        match = _OVERRIDE.fullmatch(word)
         if match is None or match["key"].startswith("hydra") or match["key"] in groups or "@" in match["key"]:
             prepared.append(word)
             continue
@@ -58,7 +75,21 @@ def prepare(arguments: Iterable[str], groups: Collection[str]) -> list[str]:
         elif TEXT_KEYS.fullmatch(match["key"]) and value not in ("", "null"):
             value = _quote(value)
         prepared.append(f"++{match['key']}={value}")
-    return prepared + (_data_group(words) if "data" in groups else [])
+    return [words[i] for i in flags] + prepared + (_data_group(words) if "data" in groups else [])
+
+
+def _flags(words: list[str]) -> Iterator[int]:
+    """The places of Hydra's flags and of their values. ConfigError where a word is neither flag nor option."""
+    takes_value = False
+    for i, word in enumerate(words):
+        if takes_value or word.partition("=")[0] in _FLAGS:
+            yield i
+        elif word.startswith("-") or ("=" not in word and not word.startswith("~")):
+            key, _, value = word.lstrip("-").partition("=")
+            following = words[i + 1] if i + 1 < len(words) and "=" not in words[i + 1] else "VALUE"
+            example = f": {key}={value or following}" if word.startswith("-") and key else ""
+            raise ConfigError(f"{word}: options are written KEY=VALUE, in one word and without dashes{example}")
+        takes_value = word in _VALUED_FLAGS
 
 
 def quote_paths(value: str, sweep: bool = False, several: bool = True) -> str:

@@ -71,9 +71,9 @@ def report() -> None:
 
 
 def prepare_data() -> None:
-    """prepare_data.py: fetches a public corpus; with `check` as its first word, looks for faults in parallel text."""
-    if sys.argv[1:2] == ["check"]:
-        del sys.argv[1]
+    """prepare_data.py: fetches a public corpus; with the word `check`, looks for faults in parallel text."""
+    if "check" in sys.argv[1:]:
+        sys.argv.remove("check")
         _main("check_data", _check_data)
     else:
         _main("prepare_data", _prepare_data)
@@ -133,7 +133,7 @@ def _tune(job: Job) -> str:
 
 
 def _align(job: Job) -> str:
-    from seq2seq.evaluation.aligning import AlignConfig, align, show
+    from seq2seq.alignment.align import AlignConfig, align, show
 
     scores = align(AlignConfig.from_dict(job.plain))
     if scores is not None:

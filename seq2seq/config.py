@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from seq2seq.combinations import impossible
 from seq2seq.errors import ConfigError
@@ -30,6 +30,7 @@ from seq2seq.options.base import LARGEST_SIZE
 from seq2seq.schema import Faults, parse
 
 FORMAT_VERSION = 2
+Checked = TypeVar("Checked")
 
 
 def _group(name: str, default: Callable[[], Any]) -> Any:
@@ -69,8 +70,7 @@ class Config(RuntimeConfig):
         load_plugins()
         if isinstance(plain, Mapping):
             plain = {key: value for key, value in plain.items() if key != "format_version"}
-        config: Config = checked(cls, plain, impossible)
-        return config
+        return checked(cls, plain, impossible)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as config.json holds it; `Config.from_dict` takes it back."""
@@ -118,16 +118,21 @@ class Config(RuntimeConfig):
         return "all" if self.tokenizer.shared else "output"
 
 
-def checked(cls: type[Any], plain: Mapping[str, Any], impossible: Callable[[Any], list[str]], where: str = "") -> Any:
+def checked(
+    cls: type[Checked], plain: Mapping[str, Any], impossible: Callable[[Checked], list[str]], where: str = ""
+) -> Checked:
     """`plain` as a `cls`, after the checks of every key alone and then of the keys together.
 
     `where` is the key under which a user finds these options: `search` of `search.beam_size`.
+
+    Raises:
+        ConfigError: with all faults.
     """
     faults = Faults()
     config = parse(cls, plain, faults, where)
     if config is not None:
         faults.extend(impossible(config))
-    if faults:
+    if faults or config is None:
         raise ConfigError("\n".join(faults))
     return config
 

@@ -39,9 +39,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Plain data, as people can read it, atomically."""
-    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    text = json_text(content)
     # a file name that isn't UTF-8 has lone surrogates, which JSON can spell as \udcXX
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8", errors="backslashreplace"))
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Plain data as JSON that people can read."""
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -69,6 +74,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def told(content: Any, *place: str) -> Any:
+    """What stands there in nested mappings, or None: what is in a file may have another shape than ours."""
+    for key in place:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def number_told(content: Any, *place: str) -> float | None:
+    """The same where it is a number."""
+    value = told(content, *place)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def refuse_foreign(folder: Path) -> None:
     """CheckpointError where something below `folder` is neither file nor folder, or a link out of it."""
     root = Path(os.path.realpath(folder))
@@ -93,18 +111,6 @@ def check_space(folder: Path, needed: int, what: str) -> None:
             f"{folder}: {what} needs {mebibytes(needed + SPARE)} of disk, but {mebibytes(free)} are free; "
             "make room and go on from the last checkpoint"
         )
-
-
-def holds_text(name: str) -> bool:
-    """Whether writing there would lose something; an empty file, such as mktemp makes, is free to use."""
-    return os.path.isfile(name) and os.path.getsize(name) > 0
-
-
-def same_file(name: str, other: str) -> bool:
-    """Whether writing to one would change the other; devices may be shared."""
-    if os.path.exists(name) and os.path.exists(other):
-        return os.path.isfile(name) and os.path.samefile(name, other)
-    return os.path.realpath(name) == os.path.realpath(other)
 
 
 def mebibytes(size: float) -> str:
@@ -146,16 +152,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def told(content: Any, *place: str) -> Any:
-    """What stands there in nested mappings, or None: what is in a file may have another shape than ours."""
-    for key in place:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
-
-
-def number_told(content: Any, *place: str) -> float | None:
-    """The same where it is a number."""
-    value = told(content, *place)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -106,8 +106,11 @@ class RunFolder:
         Raises:
             CheckpointError: it isn't there, isn't a run, is of another format, or leads elsewhere by its links.
         """
+        if path.is_file():
+            raise CheckpointError(f"run={path} is a file; name the folder that train.py left")
         if not path.is_dir():
-            raise CheckpointError(f"run={path}: no such folder")
+            several = "; several runs are written run=[A,B]" if "," in str(path) else ""
+            raise CheckpointError(f"run={path}: no such folder{several}")
         if not (path / "config.json").is_file():
             raise CheckpointError(f"run={path} is not a run's folder: it has no config.json; train.py makes one")
         refuse_foreign(path)

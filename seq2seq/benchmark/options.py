@@ -62,7 +62,7 @@ class BenchmarkConfig:
     def from_dict(cls, plain: Mapping[str, Any]) -> BenchmarkConfig:
         """Raises ConfigError, as `Config.from_dict`; also where a comparison can't use what was given to it."""
         names = {field.name for field in fields(_Asked)}
-        asked: _Asked = checked(_Asked, {key: plain[key] for key in names & plain.keys()}, lambda _: [])
+        asked = checked(_Asked, {key: plain[key] for key in names & plain.keys()}, lambda _: [])
         config = Config.from_dict({key: value for key, value in plain.items() if key not in names})
         faults = Faults()
         faults.extend(_impossible(config, asked))

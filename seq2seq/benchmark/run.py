@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from itertools import chain
-from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
@@ -17,8 +15,7 @@ from seq2seq.benchmark.options import BenchmarkConfig, Comparison
 from seq2seq.benchmark.precision import precision
 from seq2seq.benchmark.rounds import Spread
 from seq2seq.benchmark.scaling import beams, corpus, lengths
-from seq2seq.errors import ConfigError
-from seq2seq.evaluation.evaluate import write_output
+from seq2seq.outputs import check_outputs, write_results
 from seq2seq.runtime import Runtime
 from seq2seq.tables import aligned
 
@@ -40,8 +37,7 @@ def benchmark(options: BenchmarkConfig) -> dict[str, Any]:
     Raises:
         ConfigError, DataError, CheckpointError, TrainingError: as train.py and translate.py do.
     """
-    if options.output is not None and not (folder := Path(options.output).absolute().parent).is_dir():
-        raise ConfigError(f"output={options.output}: there is no folder {folder}")  # before minutes are spent
+    check_outputs({"output": options.output})
     bench = Bench(options, Runtime.resolve(options.config, training=True))
     table = MODES[options.compare](bench)
     results = {
@@ -54,7 +50,7 @@ def benchmark(options: BenchmarkConfig) -> dict[str, Any]:
         "config": bench.config.to_dict(),
     }
     if options.output is not None:
-        write_output("output", options.output, json.dumps(results, ensure_ascii=False, indent=2) + "\n")
+        write_results("output", options.output, results)
     return results
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from seq2seq.comparison.comparison import Comparison
 from seq2seq.comparison.options import CompareConfig
-from seq2seq.comparison.report import Report
 from seq2seq.comparison.runs import compare_runs
 from seq2seq.comparison.table import train_table
 from seq2seq.config import Config
 
 
-def compare(options: CompareConfig, compose: Callable[[str], Config]) -> Report:
+def compare(options: CompareConfig, compose: Callable[[str], Config]) -> Comparison:
     """The rows' or the runs' figures; `compose` makes the options of a row a config.
 
     Raises:

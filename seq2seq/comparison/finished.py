@@ -7,24 +7,16 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from seq2seq.config import Config
-from seq2seq.data.lines import read_lines
 from seq2seq.errors import CheckpointError
+from seq2seq.evaluation.translated import Translated
 from seq2seq.files import number_told, told
 from seq2seq.runs import RunFolder
 from seq2seq.schema import did_you_mean
 
 LOGGER = logging.getLogger("seq2seq")
-
-
-class Texts(NamedTuple):
-    """A test set: what was translated, and what translations are scored against."""
-
-    name: str
-    sources: list[str]
-    references: list[str]
 
 
 @dataclass(frozen=True)
@@ -55,22 +47,17 @@ class FinishedRun:
         tests = self.results.get("test")
         return list(tests) if isinstance(tests, dict) else []
 
-    def texts(self, name: str) -> Texts:
-        """CheckpointError where it has none of this name."""
+    def translated(self, name: str) -> Translated:
+        """A test set and its translation.
+
+        Raises:
+            CheckpointError: it has none of this name.
+            DataError: its files can't be read, or aren't aligned.
+        """
         if name not in self.tests:
             known = did_you_mean(name, self.tests, "test=") or "; it has none"
             raise CheckpointError(f"run={self.path} wasn't scored on a test set {name}{known}")
-        return Texts(name, self._lines(name, "source"), self._lines(name, "reference"))
-
-    def hypotheses(self, test: str) -> list[str]:
-        """As many as there are references."""
-        lines, references = self._lines(test, "hypothesis"), self._lines(test, "reference")
-        if len(lines) != len(references):
-            folder = self.folder.translations
-            raise CheckpointError(
-                f"{folder}: {test}.hypothesis has {len(lines):,} lines and {test}.reference {len(references):,}"
-            )
-        return lines
+        return Translated.read(self.folder, name)
 
     def facts(self, test: str) -> dict[str, Any]:
         """What it is and what it cost: numbers, and the machine; None for what its results don't tell."""
@@ -101,9 +88,6 @@ class FinishedRun:
         """The seconds of training, validations included, up to the end of this update's validation."""
         validations = (line for line in self.folder.read_metrics() if line["kind"] == "valid")
         return next((line.get("seconds") for line in validations if line["update"] == update), None)
-
-    def _lines(self, test: str, part: str) -> list[str]:
-        return read_lines(self.folder.translations / f"{test}.{part}")
 
 
 TOLD = {

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from seq2seq.config import checked
 from seq2seq.evaluation.metrics import SEED
-from seq2seq.options import number
+from seq2seq.options import lengths_faults, listed, number
 from seq2seq.schema import did_you_mean
 
 
@@ -42,8 +42,7 @@ class CompareConfig:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> CompareConfig:
-        config: CompareConfig = checked(cls, plain, _impossible)
-        return config
+        return checked(cls, plain, _impossible)
 
     @property
     def samples(self) -> int:
@@ -52,13 +51,11 @@ class CompareConfig:
 
     def runs(self) -> list[str]:
         """The folders of finished runs, or of sweeps; none where a table is to be trained."""
-        return [self.run] if isinstance(self.run, str) else self.run or []
+        return listed(self.run)
 
     def asked(self) -> list[str]:
         """The names of the rows to train."""
-        if self.only is None:
-            return list(self.table.rows)
-        return [self.only] if isinstance(self.only, str) else self.only
+        return list(self.table.rows) if self.only is None else listed(self.only)
 
     def shared(self) -> str:
         """The options of every row."""
@@ -72,9 +69,7 @@ class CompareConfig:
 def _impossible(config: CompareConfig) -> list[str]:
     """What can't be, of the half that is asked for and of both."""
     faults = _of_table(config) if config.run is None else _of_runs(config)
-    if config.lengths != sorted(set(config.lengths)) or min(config.lengths, default=2) < 2:
-        faults.append(f"lengths={config.lengths} must be rising numbers of words, the first at least 2, such as [8,11]")
-    return faults
+    return faults + lengths_faults(config.lengths)
 
 
 def _of_runs(config: CompareConfig) -> list[str]:

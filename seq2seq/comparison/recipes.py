@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from math import comb
 from typing import Any
 
+from seq2seq.comparison.comparison import Row
 from seq2seq.comparison.finished import FinishedRun
 from seq2seq.comparison.names import MINOR, differing, spelled
 
@@ -16,8 +17,6 @@ METRICS = ("bleu", "chrf", "ter")
 MEANS = ("exact_match", "parameters", "target_tokens_per_second", "minutes_to_best", "sentences_per_second")
 ANY_MACHINE = ("device", "threads", "deterministic")  # change a run by no more than rounding
 MOST = 100_000  # ways to share runs out that are all looked at; of more, as many are drawn
-
-Row = Mapping[str, Any]
 
 
 def recipes(runs: Sequence[FinishedRun]) -> list[list[int]]:

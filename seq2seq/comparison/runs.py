@@ -8,16 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seq2seq.comparison.finished import FinishedRun, Texts, find_runs
+from seq2seq.comparison.comparison import Comparison
+from seq2seq.comparison.finished import FinishedRun, find_runs
 from seq2seq.comparison.names import MINOR, differing, named
 from seq2seq.comparison.options import CompareConfig
 from seq2seq.comparison.recipes import recipe_names, recipe_row, recipes
-from seq2seq.comparison.report import Report, make
 from seq2seq.comparison.views import by_recipe, by_run
 from seq2seq.data.lines import read_lines
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.evaluation.metrics import bleu_by_length, check_memory, paired_p, score_texts, with_changes
+from seq2seq.evaluation.translated import Translated
 from seq2seq.options import MetricConfig
+from seq2seq.outputs import make_folder
 from seq2seq.progress import Progress
 from seq2seq.schema import show
 
@@ -33,24 +35,25 @@ class System(NamedTuple):
     facts: Row
 
 
-def compare_runs(options: CompareConfig) -> Report:
+def compare_runs(options: CompareConfig) -> Comparison:
     """Scores with intervals, significance against the first, and cost; where there are several seeds, by recipe too.
 
     Raises:
         CheckpointError, ConfigError, DataError: what can't be compared, before any time is spent.
     """
     runs = find_runs(options.runs())
-    texts = _texts(runs, options.test)
+    translated = _translated(runs, options.test)
+    test = translated[0]
     metric = _metric(runs, options.metric)
-    systems = [*_of_runs(runs, texts.name), *_of_files(options.hypothesis, texts)]
+    systems = [*_of_runs(runs, translated), *_of_files(options.hypothesis, test)]
     _refuse_twice([system.name for system in systems])
-    check_memory(len(texts.references), options.resamples, options.trials if options.significance == "ar" else 0)
+    check_memory(len(test.references), options.resamples)
     if options.folder is not None:
-        make(Path(options.folder))
-    rows = _rows(systems, texts, metric, options)
+        make_folder("folder", Path(options.folder))
+    rows = _rows(systems, test, metric, options)
     results = {
-        "test": texts.name,
-        "sentences": len(texts.references),
+        "test": test.name,
+        "sentences": len(test.references),
         "metric": dataclasses.asdict(metric),
         "significance": {"test": options.significance, "samples": options.samples, "against": rows[0]["name"]},
         "resamples": options.resamples,
@@ -61,31 +64,31 @@ def compare_runs(options: CompareConfig) -> Report:
     if options.group == "seed" and (means := _recipes(runs, rows, options.seed)):
         results["recipes"] = means
         tables.append(by_recipe(means))
-    report = Report(results, tables)
+    comparison = Comparison(results, tables)
     if options.folder is not None:
-        report.write(Path(options.folder))
+        comparison.write(Path(options.folder))
         LOGGER.info("written: %s and table.json", Path(options.folder) / "table.md")
-    return report
+    return comparison
 
 
-def _texts(runs: Sequence[FinishedRun], test: str | None) -> Texts:
-    """The test set of all runs, the first one of the first run by default."""
+def _translated(runs: Sequence[FinishedRun], name: str | None) -> list[Translated]:
+    """One test set as each run translated it, the first one of the first run by default."""
     first = runs[0]
     if not first.tests:
         raise CheckpointError(f"run={first.path} was scored on no test set; train it with data.test=PREFIX")
-    texts = first.texts(test or first.tests[0])
-    for run in runs[1:]:
-        other = run.texts(texts.name)
+    name = name or first.tests[0]
+    translated = [run.translated(name) for run in runs]
+    for run, of_run in zip(runs, translated, strict=True):
         for part, expected, found in (
-            ("source", texts.sources, other.sources),
-            ("reference", texts.references, other.references),
+            ("source", translated[0].sources, of_run.sources),
+            ("reference", translated[0].references, of_run.references),
         ):
             if expected != found:
                 raise DataError(
-                    f"run={run.path} and run={first.path} were scored on different test sets {texts.name}: "
+                    f"run={run.path} and run={first.path} were scored on different test sets {name}: "
                     f"{_first_difference(part, found, expected)}; compare runs with the same one, or set test=NAME"
                 )
-    return texts
+    return translated
 
 
 def _first_difference(part: str, found: Sequence[str], expected: Sequence[str]) -> str:
@@ -108,25 +111,25 @@ def _metric(runs: Sequence[FinishedRun], changes: Mapping[str, Any]) -> MetricCo
     return metric
 
 
-def _of_runs(runs: Sequence[FinishedRun], test: str) -> list[System]:
-    told = zip(runs, named(runs), differing([run.config for run in runs], MINOR), strict=True)
+def _of_runs(runs: Sequence[FinishedRun], translated: Sequence[Translated]) -> list[System]:
+    told = zip(runs, translated, named(runs), differing([run.config for run in runs], MINOR), strict=True)
     return [
         System(
             name,
-            run.hypotheses(test),
-            {"folder": str(run.path), "options": options, "seed": run.config.seed, **run.facts(test)},
+            test.hypotheses,
+            {"folder": str(run.path), "options": options, "seed": run.config.seed, **run.facts(test.name)},
         )
-        for run, name, options in told
+        for run, test, name, options in told
     ]
 
 
-def _of_files(files: Mapping[str, str], texts: Texts) -> list[System]:
+def _of_files(files: Mapping[str, str], test: Translated) -> list[System]:
     systems = [System(name, read_lines(Path(file)), {"file": file}) for name, file in files.items()]
     for system in systems:
-        if len(system.hypotheses) != len(texts.references):
+        if len(system.hypotheses) != len(test.references):
             raise DataError(
                 f"hypothesis.{system.name}: {system.facts['file']} has {len(system.hypotheses):,} lines, and the test "
-                f"set {texts.name} {len(texts.references):,}; they must be aligned"
+                f"set {test.name} {len(test.references):,}; they must be aligned"
             )
     return systems
 
@@ -137,8 +140,8 @@ def _refuse_twice(names: Sequence[str]) -> None:
             raise ConfigError(f"hypothesis.{name} has the name of a run; give it another one")
 
 
-def _rows(systems: Sequence[System], texts: Texts, metric: MetricConfig, options: CompareConfig) -> list[Row]:
-    rows, references, baseline = [], [texts.references], systems[0].hypotheses
+def _rows(systems: Sequence[System], test: Translated, metric: MetricConfig, options: CompareConfig) -> list[Row]:
+    rows, references, baseline = [], [test.references], systems[0].hypotheses
     with Progress("compare", len(systems), "systems", every=10.0) as bar:
         for system in systems:
             lines = system.hypotheses
@@ -148,7 +151,7 @@ def _rows(systems: Sequence[System], texts: Texts, metric: MetricConfig, options
                     baseline, lines, references, metric, options.significance, options.samples, options.seed
                 )
                 scores |= {f"{name}_p": p for name, p in found.items()}
-            lengths = bleu_by_length(texts.sources, lines, texts.references, options.lengths, metric)
+            lengths = bleu_by_length(test.sources, lines, test.references, options.lengths, metric)
             rows.append({"name": system.name, **system.facts, **scores, "bleu_by_length": lengths})
             bar.update(1)
             if bar.due:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seq2seq.comparison.comparison import Column, Comparison, Table, by_length, machines, number, score
 from seq2seq.comparison.finished import FinishedRun
 from seq2seq.comparison.options import CompareConfig
-from seq2seq.comparison.report import Column, Report, Table, by_length, machines, number, score
 from seq2seq.config import Config
 from seq2seq.errors import ConfigError, Seq2SeqError
 from seq2seq.evaluation.metrics import bleu_by_length, score_texts
@@ -20,7 +20,7 @@ from seq2seq.training.resume import WITHOUT_EFFECT, differences
 LOGGER = logging.getLogger("seq2seq")
 
 
-def train_table(options: CompareConfig, compose: Callable[[str], Config]) -> Report:
+def train_table(options: CompareConfig, compose: Callable[[str], Config]) -> Comparison:
     """Trains the rows that aren't there yet, and writes table.md and table.json; `compose` makes options a config.
 
     A row that fails lets the others run. One that was cut short is gone on with; one that was trained with other
@@ -35,7 +35,7 @@ def train_table(options: CompareConfig, compose: Callable[[str], Config]) -> Rep
     rows = {}
     for name in options.table.rows:  # those not asked for are shown where they are trained already
         if name in asked or (folder / name / "results.json").is_file():
-            rows[name] = Row(name, folder / name, _composed(name, folder, options, compose))
+            rows[name] = Training(name, folder / name, _composed(name, folder, options, compose))
     for name in asked:
         rows[name].check()
     figures = {name: row.figures(options) for name, row in rows.items() if row.is_done()}
@@ -50,16 +50,16 @@ def train_table(options: CompareConfig, compose: Callable[[str], Config]) -> Rep
                 LOGGER.error("row %s: %s", name, error)
                 failures.append(f"row {name}: {error}")
         # after every row, so that nothing is lost; in the table's order
-        report = _report(options, {name: figures[name] for name in rows if name in figures})
-        report.write(folder)
+        comparison = _comparison(options, {name: figures[name] for name in rows if name in figures})
+        comparison.write(folder)
     if failures:
         raise Seq2SeqError("\n".join(failures))
     LOGGER.info("written: %s and table.json", folder / "table.md")
-    return report
+    return comparison
 
 
 @dataclass(frozen=True)
-class Row:
+class Training:
     """One training of the table."""
 
     name: str
@@ -93,15 +93,14 @@ class Row:
     def figures(self, options: CompareConfig) -> dict[str, Any]:
         """What the table says of it, on its first test set."""
         run = FinishedRun.open(self.path)
-        texts, metric = run.texts(next(iter(self.config.data.tests()))), self.config.metric
-        hypotheses = run.hypotheses(texts.name)
+        test, metric = run.translated(next(iter(self.config.data.tests()))), self.config.metric
         return {
             "name": self.name,
             "options": options.table.rows[self.name],
-            "test": texts.name,
-            **score_texts(hypotheses, [texts.references], metric, resamples=options.resamples, seed=options.seed),
-            "bleu_by_length": bleu_by_length(texts.sources, hypotheses, texts.references, options.lengths, metric),
-            **run.facts(texts.name),
+            "test": test.name,
+            **score_texts(test.hypotheses, [test.references], metric, resamples=options.resamples, seed=options.seed),
+            "bleu_by_length": bleu_by_length(test.sources, test.hypotheses, test.references, options.lengths, metric),
+            **run.facts(test.name),
         }
 
 
@@ -112,7 +111,7 @@ def _composed(name: str, folder: Path, options: CompareConfig, compose: Callable
         raise ConfigError(f"row {name}: {error}") from error
 
 
-def _report(options: CompareConfig, figures: Mapping[str, Mapping[str, Any]]) -> Report:
+def _comparison(options: CompareConfig, figures: Mapping[str, Mapping[str, Any]]) -> Comparison:
     rows = list(figures.values())
     results = {"table": options.table.name, "common": options.shared(), "rows": rows}
     columns = [
@@ -134,4 +133,4 @@ def _report(options: CompareConfig, figures: Mapping[str, Mapping[str, Any]]) ->
             f"on `{rows[0]['test']}` ({rows[0]['bleu_signature']}), ± half the 95 % interval of {options.resamples:,} "
             "bootstrap resamples of its sentences, in all and by words of the source sentence."
         ]
-    return Report(results, [Table(columns, rows, notes, left=2)])
+    return Comparison(results, [Table(columns, rows, notes, left=2)])

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from seq2seq.comparison.comparison import Column, Row, Table, by_length, machines, number, score, significance
 from seq2seq.comparison.names import spelled
 from seq2seq.comparison.recipes import least_p
-from seq2seq.comparison.report import Column, Row, Table, by_length, machines, number, score, significance
 
 TESTS = {
     "ar": "two-sided approximate randomisation (Riezler & Maxwell 2005)",

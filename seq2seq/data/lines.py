@@ -86,6 +86,26 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
+def read_aligned(*paths: Path) -> list[list[str]]:
+    """The lines of files of which line i of each belongs to line i of the others.
+
+    Raises:
+        DataError: files of unequal length, or without any line; as `read_lines`.
+    """
+    sides = [read_lines(path) for path in paths]
+    for path, side in zip(paths, sides, strict=True):
+        check_aligned(paths[0], len(sides[0]), path, len(side))
+    return sides
+
+
+def check_aligned(file: Path, lines: int, other: Path, other_lines: int) -> None:
+    """DataError where these numbers of lines differ, or are 0."""
+    if lines != other_lines:
+        raise DataError(f"{file} has {lines:,} lines but {other} has {other_lines:,}; they must be aligned")
+    if lines == 0:
+        raise DataError(f"{file} is empty; it needs one line at least")
+
+
 def decode_lines(block: bytes, path: Path, first: int) -> list[str]:
     """The text of whole lines, one at least, of which line `first` of the file is the first; DataError if not UTF-8."""
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from seq2seq.evaluation.source import one_line
+from seq2seq.evaluation.source import Source, one_line
 from seq2seq.evaluation.translator import Translator
 from seq2seq.search.history import Hypothesis
 from seq2seq.search.scoring import CoveragePenalty, build_length_penalty
@@ -42,15 +42,17 @@ class Candidates:
 
     @classmethod
     def search(
-        cls, translator: Translator, lines: Sequence[str], beam_size: int, batch_size: int, coverage: bool
+        cls, translator: Translator, sources: Sequence[Source], beam_size: int, batch_size: int, coverage: bool
     ) -> Self:
-        """By the translator's search, but for beam size and penalties; with `coverage`, for coverage penalties too."""
+        """By the translator's search, but for beam size and penalties; with `coverage`, for coverage penalties too.
+
+        `sources` are lines as the translator's `read` gives them.
+        """
         searching = translator.with_search(
             {"beam_size": beam_size, "n_best": beam_size, **Penalties("none", 1.0, 0.0)._asdict()}
         )
         decode = searching.tokenizers.target.decode
-        sources = [searching.read(number, line) for number, line in enumerate(lines, start=1)]
-        ended = [[Ended("", 0.0, 1, 0.0)] for _ in lines]
+        ended = [[Ended("", 0.0, 1, 0.0)] for _ in sources]
         for i, found in searching.found(sources, batch_size=batch_size, attention=coverage, progress=True):
             # Of those that ended at one step, the one with the larger total stood first; sorting is stable.
             ended[i] = sorted(
@@ -71,9 +73,7 @@ class Candidates:
         """The translation of each line."""
         penalty = build_length_penalty(penalties.length_penalty, penalties.length_alpha)
         scores = torch.full_like(self.totals, -torch.inf)
-        for length in sorted(
-            set(self.lengths.flatten().tolist())
-        ):  # a number, as in the search: its power is then of float64
+        for length in sorted(set(self.lengths.flatten().tolist())):  # numbers, as in the search: powers of float64
             scores = torch.where(self.lengths == length, penalty.score(self.totals, length), scores)
         if penalties.coverage_penalty > 0:
             scores = scores + penalties.coverage_penalty * self.coverages

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,11 +13,10 @@ from typing import Any
 
 from seq2seq.commands import ModelConfig
 from seq2seq.config import checked
-from seq2seq.data.lines import read_lines
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.data.lines import read_aligned
 from seq2seq.evaluation.metrics import score_texts, with_changes
-from seq2seq.files import holds_text, same_file
-from seq2seq.options import MetricConfig
+from seq2seq.options import MetricConfig, listed, number
+from seq2seq.outputs import check_outputs, refuse_existing, write_lines, write_results
 from seq2seq.runs import RunFolder
 
 LOGGER = logging.getLogger("seq2seq")
@@ -33,16 +30,16 @@ class EvaluateConfig(ModelConfig):
     reference: str | list[str] | None = None
     hypothesis: str | None = None
     output: str | None = None
+    batch_size: int = number(64, 1)
     metric: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> EvaluateConfig:
-        config: EvaluateConfig = checked(cls, plain, _impossible)
-        return config
+        return checked(cls, plain, _impossible)
 
     def references(self) -> list[Path]:
-        names = [self.reference] if isinstance(self.reference, str) else self.reference or []
-        return [Path(name) for name in names]
+        """The files, one or several; each is a translation of the whole set."""
+        return [Path(name) for name in listed(self.reference)]
 
 
 def _impossible(config: EvaluateConfig) -> list[str]:
@@ -66,15 +63,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """
     from seq2seq.runtime import versions
 
-    _refuse_overwriting(config)
-    for option, name in (("hypothesis", config.hypothesis if config.runs() else None), ("output", config.output)):
-        if name is not None:
-            check_output(option, name)
-    references = [read_lines(path) for path in config.references()]
-    scores = _of_model(config, references) if config.runs() else _of_text(config, references)
+    _check_outputs(config)
+    scores = _of_model(config) if config.runs() else _of_text(config)
     scores["versions"] = versions()
     if config.output is not None:
-        write_output("output", config.output, json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
+        write_results("output", config.output, scores)
     return scores
 
 
@@ -95,17 +88,15 @@ def show(scores: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _of_text(config: EvaluateConfig, references: list[list[str]]) -> dict[str, Any]:
-    hypotheses = read_lines(Path(str(config.hypothesis)))
-    _check_lengths(config, references, len(hypotheses), str(config.hypothesis))
+def _of_text(config: EvaluateConfig) -> dict[str, Any]:
+    hypotheses, *references = read_aligned(Path(str(config.hypothesis)), *config.references())
     return score_texts(hypotheses, references, with_changes(MetricConfig(), config.metric), ter=True)
 
 
-def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, Any]:
+def _of_model(config: EvaluateConfig) -> dict[str, Any]:
     from seq2seq.evaluation.translator import Translator
 
-    sources = read_lines(Path(str(config.source)))
-    _check_lengths(config, references, len(sources), str(config.source))
+    sources, *references = read_aligned(Path(str(config.source)), *config.references())
     runs = config.runs()
     translator = Translator.load(runs, checkpoint=config.checkpoint, search=config.searched(), runtime=config)
     metric = with_changes(RunFolder.open(Path(runs[0])).read_config().metric, config.metric)
@@ -115,7 +106,7 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
     seconds = time.monotonic() - start
     hypotheses = [translation.text for translation in translations]
     if config.hypothesis is not None:
-        write_output("hypothesis", config.hypothesis, "".join(f"{line}\n" for line in hypotheses))
+        write_lines("hypothesis", config.hypothesis, hypotheses)
 
     pairs = translator.score(sources, references[0], batch_size=config.batch_size)
     loss = -sum(pair.log_prob for pair in pairs) / sum(len(pair.token_log_probs) for pair in pairs)
@@ -133,41 +124,12 @@ def _of_model(config: EvaluateConfig, references: list[list[str]]) -> dict[str, 
     }
 
 
-def check_output(option: str, name: str) -> None:
-    """ConfigError where no file can be written there: to be asked before time is spent on what it is to hold."""
-    folder = os.path.dirname(name) or "."
-    if os.path.isdir(name):
-        raise ConfigError(f"{option}={name} is a folder; name a file in it")
-    if not os.path.isdir(folder):
-        raise ConfigError(f"{option}={name}: there is no folder {folder}; make it, or name another file")
-    if not os.access(name if os.path.exists(name) else folder, os.W_OK):
-        raise ConfigError(f"{option}={name} can't be written to; name another file")
-
-
-def write_output(option: str, name: str, text: str) -> None:
-    """Writes the file that `option` names; ConfigError where it can't be written."""
-    try:
-        Path(name).write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise ConfigError(f"{option}={name}: {error.strerror}") from error
-
-
-def _refuse_overwriting(config: EvaluateConfig) -> None:
-    """ConfigError where a file of the user's would be lost: a translation, or one that is read here."""
-    hypothesis, output = config.hypothesis, config.output
-    if config.runs() and hypothesis is not None and holds_text(hypothesis):
-        raise ConfigError(
-            f"hypothesis={hypothesis} exists already, and with run=FOLDER it is where the model's translation is "
-            "written; name a new file, or delete this one; to score it as it is, leave run and source out"
-        )
-    for name in [*map(str, config.references()), config.source, hypothesis]:
-        if output is not None and name is not None and same_file(name, output):
-            raise ConfigError(f"output={output} would overwrite {name}, which this scores; name another file")
-
-
-def _check_lengths(config: EvaluateConfig, references: list[list[str]], lines: int, name: str) -> None:
-    for path, reference in zip(config.references(), references, strict=True):
-        if len(reference) != lines:
-            raise DataError(f"{name} has {lines:,} lines but {path} has {len(reference):,}; they must be aligned")
-    if lines == 0:
-        raise DataError(f"{name} is empty: there is nothing to score")
+def _check_outputs(config: EvaluateConfig) -> None:
+    """ConfigError where a file can't be written, or one of the user's would be lost."""
+    read = [*map(str, config.references()), config.source]
+    if not config.runs():
+        check_outputs({"output": config.output}, [*read, config.hypothesis])
+        return
+    if config.hypothesis is not None:
+        refuse_existing("hypothesis", config.hypothesis, "to score it as it is, leave run and source out")
+    check_outputs({"hypothesis": config.hypothesis, "output": config.output}, read)

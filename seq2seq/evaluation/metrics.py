@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SEED = 12345  # of resampling: sacreBLEU's own
 MOST_BYTES = 4 * 2**30  # that resampling may take
+CELLS = 2**22  # sentences times samples of randomisation that are handled together
+Systems = tuple[Sequence[str], Sequence[str]]  # the translations of a baseline, and of what is compared with it
 
 
 def score_texts(
@@ -32,7 +34,7 @@ def score_texts(
     """BLEU and chrF (0 to 100) with signatures, exact match (0 to 1), and TER where asked for.
 
     With `resamples`, each has an interval too: half of the central 95 % of the scores of that many bootstrap resamples
-    of the sentences (Koehn 2004), so that `bleu` ± `bleu_interval` covers it.
+    of the sentences (Koehn 2004), to be written as `bleu` ± `bleu_interval`.
 
     Args:
         hypotheses: one line a sentence.
@@ -69,45 +71,35 @@ def paired_p(
     samples: int,
     seed: int = SEED,
 ) -> dict[str, float]:
-    """p of the difference in BLEU, chrF and TER, by one of sacreBLEU's paired tests.
+    """p of the difference in BLEU, chrF and TER, from so many samples.
 
-    `ar`: approximate randomisation (Riezler & Maxwell 2005), two-sided; `bs`: paired bootstrap (Koehn 2004).
+    `ar`: two-sided approximate randomisation (Riezler & Maxwell 2005), p = (c + 1) / (samples + 1) with the c samples
+    in which the systems, sentences exchanged between them by a coin, differ by no less than they do. sacreBLEU draws
+    the same samples and leaves ties out: its p is far too small where few sentences differ in what is counted, and
+    smallest where none does.
 
-    sacreBLEU counts the samples that differ by more than the translations do, which makes equal ones significantly
-    different. Here what scores the same has p = 1. Where n sentences differ, two of the 2^n ways to exchange them, none
-    and all, differ by no less: p is at least 2^(1-n).
+    `bs`: sacreBLEU's paired bootstrap (Koehn 2004), which leaves them out too: here what scores the same has p = 1, and
+    where n sentences differ, p is at least the 2^(1-n) that randomisation could come to.
     """
-    from sacrebleu.significance import PairedTest
-
     metrics = _metrics(options, ter=True)
-    systems: list[tuple[str, Sequence[str]]] = [("baseline", list(baseline)), ("system", list(hypotheses))]
-    with _seeded(seed):
-        told: Any = PairedTest(systems, metrics, [list(r) for r in references], test_type=test, n_samples=samples)()
-    _, *results = told[1].values()  # the systems' names, and each metric's results for both
-    differing = sum(one != other for one, other in zip(baseline, hypotheses, strict=True))
-    least = 2.0 ** min(0, 1 - differing)
-    return {
-        name: 1.0 if first.score == second.score else round(max(second.p_value, least), 6)
-        for name, (first, second) in zip(metrics, results, strict=True)
-    }
+    found = _TESTS[test](metrics, (list(baseline), list(hypotheses)), [list(r) for r in references], samples, seed)
+    return {name: round(p, 6) for name, p in found.items()}
 
 
-def check_memory(sentences: int, resamples: int, trials: int) -> None:
+def check_memory(sentences: int, resamples: int) -> None:
     """ConfigError where sacreBLEU would take more memory than anyone expects: it makes all resamples at once."""
-    needed = sentences * max(resamples * 18 * 4, trials * 8)  # chrF's 18 numbers a sentence; all trials' signs
-    if needed > MOST_BYTES:
-        fitting = MOST_BYTES // sentences
+    each = sentences * 18 * 4  # chrF's 18 numbers a sentence
+    if each * resamples > MOST_BYTES:
         raise ConfigError(
-            f"resamples={resamples} and trials={trials} of {sentences:,} sentences need {needed / 2**30:.1f} GiB of "
-            f"memory; set resamples={min(resamples, fitting // 72)} trials={min(trials, fitting // 8)}"
+            f"resamples={resamples} of {sentences:,} sentences need {each * resamples / 2**30:.1f} GiB of memory; set "
+            f"resamples={MOST_BYTES // each}"
         )
 
 
 def with_changes(options: MetricConfig, changes: Mapping[str, Any]) -> MetricConfig:
     """`options` with what `changes` has other than null; ConfigError where that can't be."""
     given = {name: value for name, value in changes.items() if value is not None}
-    metric: MetricConfig = checked(MetricConfig, {**dataclasses.asdict(options), **given}, lambda _: [], where="metric")
-    return metric
+    return checked(MetricConfig, {**dataclasses.asdict(options), **given}, lambda _: [], where="metric")
 
 
 def corpus_bleu(hypotheses: Sequence[str], references: Sequence[str], options: MetricConfig) -> float:
@@ -185,7 +177,7 @@ def bleu_by_length(
     for first, following in zip([0, *edges], [*edges, None], strict=True):
         last = math.inf if following is None else following - 1
         rows = [i for i, length in enumerate(lengths) if first <= length <= last]
-        name = f"{first}+" if following is None else f"{max(1, first)}-{last}"
+        name = f"{max(1, first)}+" if following is None else f"{max(1, first)}-{last}"
         bleu = corpus_bleu([hypotheses[i] for i in rows], [references[i] for i in rows], options) if rows else None
         scores[name] = None if bleu is None else round(bleu, 4)
     return scores
@@ -195,6 +187,58 @@ def exact_match(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) 
     """The share of hypotheses that equal one of their references."""
     matches = sum(h in options for h, options in zip(hypotheses, zip(*references, strict=True), strict=True))
     return matches / len(hypotheses)
+
+
+def _randomised(
+    metrics: Mapping[str, Any], systems: Systems, references: list[list[str]], samples: int, seed: int
+) -> dict[str, float]:
+    """Approximate randomisation, by what each metric counts in a sentence."""
+    found = {}
+    for name, metric in metrics.items():
+        one, other = (metric._extract_corpus_statistics(lines, references) for lines in systems)
+        found[name] = _exchanged(metric, one, other, samples, seed)
+    return found
+
+
+def _exchanged(metric: Any, one: list[Any], other: list[Any], samples: int, seed: int) -> float:
+    """p by the counts of each sentence (sentences, counts), exchanged and summed up anew."""
+    from numpy import array
+    from numpy.random import default_rng
+
+    first, second = array(one, dtype=float), array(other, dtype=float)
+    total = first.sum(0) + second.sum(0)
+
+    def apart(counts: Any) -> float:
+        scores = [float(metric._aggregate_and_compute([part]).score) for part in (counts, total - counts)]
+        return abs(scores[0] - scores[1])
+
+    observed = apart(first.sum(0)) - 1e-9  # so that rounding doesn't tell the observed one from itself
+    generator, as_far = default_rng(seed), 0
+    most = 32 * max(1, CELLS // (32 * len(one)))  # a multiple of 32: the draws are those of a single, sacreBLEU's call
+    for start in range(0, samples, most):
+        chosen = generator.integers(2, size=(min(most, samples - start), len(one)), dtype=bool)
+        as_far += sum(apart(counts) >= observed for counts in second.sum(0) + chosen.astype(float) @ (first - second))
+    return (as_far + 1) / (samples + 1)
+
+
+def _resampled(
+    metrics: Mapping[str, Any], systems: Systems, references: list[list[str]], samples: int, seed: int
+) -> dict[str, float]:
+    """sacreBLEU's paired bootstrap, and its limits."""
+    from sacrebleu.significance import PairedTest
+
+    named = [("baseline", systems[0]), ("system", systems[1])]
+    with _seeded(seed):
+        told: Any = PairedTest(named, metrics, references, test_type="bs", n_samples=samples)()
+    _, *results = told[1].values()  # the systems' names, and each metric's results for both
+    least = 2.0 ** min(0, 1 - sum(one != other for one, other in zip(*systems, strict=True)))
+    return {
+        name: 1.0 if first.score == second.score else max(second.p_value, least)
+        for name, (first, second) in zip(metrics, results, strict=True)
+    }
+
+
+_TESTS = {"ar": _randomised, "bs": _resampled}
 
 
 def _metrics(options: MetricConfig, ter: bool) -> dict[str, Any]:

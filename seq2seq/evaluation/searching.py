@@ -74,10 +74,7 @@ def override(search: SearchConfig, changes: Mapping[str, Any]) -> SearchConfig:
     Raises:
         ConfigError: unknown or impossible options.
     """
-    changed: SearchConfig = checked(
-        SearchConfig, {**dataclasses.asdict(search), **changes}, search_faults, where="search"
-    )
-    return changed
+    return checked(SearchConfig, {**dataclasses.asdict(search), **changes}, search_faults, where="search")
 
 
 def check_search(options: SearchConfig, attends: bool, lexicon: Lexicon | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from torch import Tensor
 
@@ -52,9 +52,11 @@ class Translation:
             without spaces are parted into pieces all the same.
 
         Raises:
-            ConfigError: there are no attention weights.
+            ConfigError: there are no attention weights, or no such units.
             DataError: of a blank line.
         """
+        if units not in get_args(Units):
+            raise ConfigError(f"units={units} is not allowed: it must be one of {', '.join(get_args(Units))}")
         from seq2seq.evaluation.words import Words, merged
 
         chosen = self.hypotheses[hypothesis]

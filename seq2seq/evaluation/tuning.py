@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,18 +10,19 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seq2seq.commands import ModelConfig
+from seq2seq.commands import WHICH_MODEL, ModelConfig
 from seq2seq.config import checked
-from seq2seq.data.lines import read_lines
+from seq2seq.data.lines import read_aligned
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.evaluate import check_output, write_output
 from seq2seq.evaluation.metrics import CountedBleu, score_texts, with_changes
-from seq2seq.files import same_file, sha256
+from seq2seq.files import sha256
 from seq2seq.options import MetricConfig, SearchConfig
 from seq2seq.options.base import Auto, number, numbers
+from seq2seq.outputs import check_outputs, write_results
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
 from seq2seq.schema import Faults, parse
+from seq2seq.schema import show as show_value
 from seq2seq.tables import aligned
 
 if TYPE_CHECKING:
@@ -44,8 +44,14 @@ class GridConfig:
     coverage_penalty: list[float] | Auto = numbers("auto", 0.0, 100.0, most=MOST, least=1)
 
     def coverage_penalties(self, attends: bool) -> list[float]:
-        """`auto` tries some where there is attention to go by."""
+        """`auto` tries some where there is attention to go by; ConfigError where others have none."""
         if not isinstance(self.coverage_penalty, str):
+            if not attends and any(self.coverage_penalty):
+                tried = show_value(self.coverage_penalty)
+                raise ConfigError(
+                    f"grid.coverage_penalty={tried} needs attention weights, but this model has no attention; "
+                    "leave it out"
+                )
             return self.coverage_penalty
         return [0.0, 0.05, 0.1, 0.2, 0.4] if attends else [0.0]
 
@@ -57,14 +63,14 @@ class TuneConfig(ModelConfig):
     source: str | None = None
     reference: str | None = None
     output: str | None = None
+    batch_size: int = number(64, 1)
     rows: int | None = number(15, 1)
     grid: GridConfig = field(default_factory=GridConfig)
     metric: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TuneConfig:
-        config: TuneConfig = checked(cls, plain, _impossible)
-        return config
+        return checked(cls, plain, _impossible)
 
 
 def _impossible(config: TuneConfig) -> list[str]:
@@ -72,16 +78,13 @@ def _impossible(config: TuneConfig) -> list[str]:
     for penalty in config.grid.length_penalty:
         parse(SearchConfig, {"length_penalty": penalty}, faults, "grid")
     if not any(config.runs()):
-        faults.append("which model? set run=FOLDER, the folder that train.py left")
+        faults.append(WHICH_MODEL)
     if "n_best" in config.searched():
         faults.append("search.n_best changes nothing here: it is the best translation of each line that is scored")
     if config.searched().get("sample"):
         faults.append("search.sample=true draws translations, and only beams are tuned; leave it out")
     if (config.source is None) != (config.reference is None):
         faults.append("source=FILE and reference=FILE go together; without both, the run's validation set is taken")
-    for name in (config.source, config.reference):
-        if name is not None and config.output is not None and same_file(name, config.output):
-            faults.append(f"output={config.output} would overwrite {name}, which this reads; name another file")
     return list(faults)
 
 
@@ -105,13 +108,12 @@ def tune(config: TuneConfig) -> dict[str, Any]:
         ConfigError, DataError, CheckpointError: before anything is searched.
     """
     runs = config.runs()
-    if config.output is not None:
-        check_output("output", config.output)
     first = RunFolder.open(Path(runs[0]))
     own = first.read_config()
     metric = with_changes(own.metric, config.metric)
     source, reference = _files(config, first)
-    pairs = _read(source, reference)
+    check_outputs({"output": config.output}, [str(source), str(reference)])
+    pairs = Pairs(*read_aligned(source, reference))
     translator = _load(config)
     default = Setting.of(translator.search)
     settings = list(settings_of(config.grid, default, translator.members.attends))
@@ -134,7 +136,7 @@ def tune(config: TuneConfig) -> dict[str, Any]:
         "device": translator.runtime.describe(),
     }
     if config.output is not None:
-        write_output("output", config.output, json.dumps(results, ensure_ascii=False, indent=2) + "\n")
+        write_results("output", config.output, results)
     return results
 
 
@@ -191,18 +193,6 @@ def _files(config: TuneConfig, folder: RunFolder) -> tuple[Path, Path]:
     return Path(source), Path(reference)
 
 
-def _read(source: Path, reference: Path) -> Pairs:
-    pairs = Pairs(read_lines(source), read_lines(reference))
-    if len(pairs.sources) != len(pairs.references):
-        raise DataError(
-            f"{source} has {len(pairs.sources):,} lines but {reference} has {len(pairs.references):,}; they must be "
-            "aligned"
-        )
-    if not pairs.sources:
-        raise DataError(f"{source} is empty: there is nothing to tune on")
-    return pairs
-
-
 def _load(config: TuneConfig) -> Translator:
     from seq2seq.evaluation.translator import Translator
 
@@ -241,12 +231,13 @@ def _check(translator: Translator, settings: Sequence[Setting]) -> None:
 
 
 def _translated(
-    translator: Translator, settings: Sequence[Setting], sources: list[str], batch_size: int
+    translator: Translator, settings: Sequence[Setting], lines: list[str], batch_size: int
 ) -> dict[Setting, list[str]]:
     """By one search for each beam size."""
     from seq2seq.evaluation.candidates import Candidates, Penalties
 
     coverage = any(setting.coverage_penalty > 0 for setting in settings)
+    sources = [translator.read(number, line) for number, line in enumerate(lines, start=1)]
     texts = dict[Setting, list[str]]()
     for beam_size in sorted({setting.beam_size for setting in settings}):
         of_beam = [setting for setting in settings if setting.beam_size == beam_size]
@@ -284,8 +275,4 @@ def words_for(own: SearchConfig, searched: SearchConfig, best: Setting) -> str:
     n_best = min(own.n_best, best.beam_size)
     chosen = dataclasses.replace(searched, **best._asdict(), n_best=n_best)
     before, after = dataclasses.asdict(own), dataclasses.asdict(chosen)
-    return " ".join(f"search.{name}={_spelled(value)}" for name, value in after.items() if value != before[name])
-
-
-def _spelled(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return " ".join(f"search.{name}={show_value(value)}" for name, value in after.items() if value != before[name])

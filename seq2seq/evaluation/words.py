@@ -32,9 +32,9 @@ class Words(NamedTuple):
             meet: the nearest to words that there is in them.
         """
         ended = list(pieces[-1:]) == [EOS]
-        texts, owners = [""], []
+        texts, owners, before = [""], [], ""
         for piece, text in zip(pieces, readable(pieces[: len(pieces) - ended]), strict=False):
-            alone = UNKNOWN in (piece, texts[-1].strip())
+            alone, before = UNKNOWN in (piece, before), piece  # not where the text itself spells it, in pieces
             if texts[-1].strip() and text and (alone or _parted(texts[-1], text, unspaced)):
                 texts.append("")
             texts[-1] += text

@@ -4,7 +4,7 @@ The defaults here are those in configs/ (a test compares them).
 """
 
 from seq2seq.options.attention import AttentionConfig, LuongGeneralConfig
-from seq2seq.options.base import Auto, Place, Precision, available_cores, number
+from seq2seq.options.base import Auto, Place, Precision, available_cores, lengths_faults, listed, number
 from seq2seq.options.data import DataConfig, TokenizerConfig
 from seq2seq.options.decoder import LSTMDecoderConfig
 from seq2seq.options.encoder import LSTMEncoderConfig
@@ -31,5 +31,7 @@ __all__ = [
     "TokenizerConfig",
     "TrainerConfig",
     "available_cores",
+    "lengths_faults",
+    "listed",
     "number",
 ]

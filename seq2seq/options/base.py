@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Auto = Literal["auto"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Place = Literal["before_rnn", "after_rnn", "none"]
 Positions = Literal["sinusoidal", "learned"]
+Item = TypeVar("Item")
 
 # Beyond what anyone trains, and within what can be refused before anything is allocated: a config may be a stranger's.
 LARGEST_SIZE = 65_536  # units of a layer
@@ -29,6 +30,20 @@ def numbers(default: Any, low: float | None, high: float | None, most: int, leas
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def listed(value: Item | list[Item] | None) -> list[Item]:
+    """One or several, or none, as a list."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def lengths_faults(lengths: list[int]) -> list[str]:
+    """Source words at which groups of sentences begin; the first group, of the shortest, goes without saying."""
+    if lengths == sorted(set(lengths)) and min(lengths, default=2) >= 2:
+        return []
+    return [f"lengths={lengths} must be rising numbers of words, the first at least 2, such as [8,11]"]
 
 
 def resolve(asked: int | Auto, default: int) -> int:

@@ -44,12 +44,13 @@ def _curves(config: PlotConfig) -> Figure:
 
 
 def _attention(config: PlotConfig) -> Figure:
-    line = config.text if config.text is not None else _line(config)
+    line = _sentence(config)
     from seq2seq.evaluation.translator import Translator
 
-    changes = {name: value for name, value in config.search.items() if value is not None}
-    changes = {"n_best": config.rank, **changes}
+    changes = {"n_best": config.rank, **config.searched()}
     translator = Translator.load(config.runs(), checkpoint=config.checkpoint, search=changes, runtime=config)
+    if not translator.members.attends:
+        raise ConfigError(f"run={','.join(config.runs())} has no attention to draw; use a model with attention")
     translation = translator.translate([line], attention=True)[0]
     if len(translation.hypotheses) < config.rank:
         raise ConfigError(
@@ -63,11 +64,19 @@ def _attention(config: PlotConfig) -> Figure:
     return figure
 
 
-def _line(config: PlotConfig) -> str:
-    lines = read_lines(Path(str(config.source)))
-    if config.line > len(lines):
-        raise DataError(f"line={config.line}: {config.source} has {len(lines):,} lines")
-    return lines[config.line - 1]
+def _sentence(config: PlotConfig) -> str:
+    """The one to translate. DataError where there is none, or nothing in it."""
+    from seq2seq.evaluation.source import is_blank
+
+    place, sentence = "text", config.text
+    if sentence is None:
+        lines = read_lines(Path(str(config.source)))
+        if config.line > len(lines):
+            raise DataError(f"line={config.line}: {config.source} has {len(lines):,} lines")
+        place, sentence = f"{config.source}, line {config.line},", lines[config.line - 1]
+    if is_blank(sentence):
+        raise DataError(f"{place} is blank: a blank line is not translated and has no attention; choose another one")
+    return sentence
 
 
 def _spoken(measure: str) -> str:

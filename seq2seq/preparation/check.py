@@ -8,7 +8,7 @@ from typing import Any
 from seq2seq.data.lines import side_path
 from seq2seq.data.text import read_blocks
 from seq2seq.errors import CheckpointError, DataError
-from seq2seq.files import write_json
+from seq2seq.outputs import check_outputs, write_results
 from seq2seq.preparation.characters import Characters
 from seq2seq.preparation.coverage import Coverage
 from seq2seq.preparation.measures import Lengths, Ratios, histogram
@@ -27,10 +27,12 @@ def check(config: CheckConfig) -> dict[str, Any]:
     Memory grows by 36 bytes a pair, for what occurs again; nothing else grows with the text.
 
     Raises:
-        DataError: files that are missing, not UTF-8, of unequal length or without text; or an output.
+        ConfigError: an output that can't be written, or is one of the files, before any is read.
+        DataError: files that are missing, not UTF-8, of unequal length or without text.
         CheckpointError: no tokenizer where one is named.
     """
     files = _files(config)
+    check_outputs({"output": config.output}, (str(path) for pairs in files.values() for pair in pairs for path in pair))
     tokenizers = _tokenizers(config)
     earlier: dict[str, _Text] = {}
     texts: dict[str, Any] = {}
@@ -45,10 +47,7 @@ def check(config: CheckConfig) -> dict[str, Any]:
             earlier[name] = text
     report = {"languages": _languages(config), "ratio": config.ratio, "texts": texts, "overlap": overlap}
     if config.output is not None:
-        try:
-            write_json(Path(config.output), report)
-        except OSError as error:
-            raise DataError(f"output={config.output} can't be written: {error.strerror}") from error
+        write_results("output", config.output, report)
     return report
 
 

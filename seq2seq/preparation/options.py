@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from seq2seq.config import checked
 from seq2seq.options.base import number
@@ -111,10 +111,11 @@ class PrepareConfig:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> PrepareConfig:
-        return cast(PrepareConfig, checked(cls, plain, _unprepared))
+        return checked(cls, plain, _unprepared)
 
     @property
-    def output(self) -> Path:
+    def place(self) -> Path:
+        """Where all of it goes."""
         return Path("data", self.recipe.name) if self.folder is None else Path(self.folder)
 
 
@@ -151,7 +152,7 @@ class CheckConfig:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> CheckConfig:
-        return cast(CheckConfig, checked(cls, plain, _unchecked))
+        return checked(cls, plain, _unchecked)
 
 
 def _unprepared(config: PrepareConfig) -> list[str]:

@@ -32,7 +32,7 @@ def prepare_corpus(config: PrepareConfig) -> dict[str, Any]:
         ConfigError: a library is missing that the recipe needs.
         DataError: files that can't be had, are others than the recipe's, or can't be written.
     """
-    recipe, folder = config.recipe, config.output
+    recipe, folder = config.recipe, config.place
     before = _manifest(folder)
     if before.get("recipe") == asdict(recipe) and _untouched(folder, before):
         LOGGER.info("%s has it all already", folder)

@@ -38,7 +38,7 @@ def obtain(config: PrepareConfig, seen: Mapping[str, str]) -> dict[str, Found]:
     if config.local is not None:
         places = _places(recipe, Path(config.local))
         return {name: _checked(name, path, str(path), expected[name]) for name, path in places.items()}
-    folder = config.output / "downloads"
+    folder = config.place / "downloads"
     try:
         return {name: _fetched(url, folder / name, expected[name]) for name, url in recipe.files.items()}
     except FetchError as error:

@@ -80,6 +80,20 @@ def chart(title: str, note: str, curves: Sequence[Curve], logarithmic: bool = Fa
     return element("figure", {"class": "chart"}, element("figcaption", None, element("b", None, title), words), svg)
 
 
+def bars(rows: Sequence[tuple[object, ...]], values: Sequence[float | None], top: float) -> list[list[object]]:
+    """Rows of a table, each with its value and a bar of that share of `top` behind it."""
+    lines = []
+    for row, value in zip(rows, values, strict=True):
+        if value is None:
+            lines.append([*row, "–", ""])
+            continue
+        width = f"{100 * value / top:.1f}"
+        rect = element("rect", {"width": width, "height": 10, "rx": 1.5})
+        svg = element("svg", {"class": "bar", "viewBox": "0 0 100 10", "preserveAspectRatio": "none"}, rect)
+        lines.append([*row, f"{value:.1f}", svg])
+    return lines
+
+
 def thinned(points: Sequence[Point]) -> list[Point]:
     """At most MOST_POINTS: each the mean of as many neighbours as it takes."""
     size = math.ceil(len(points) / MOST_POINTS)
@@ -165,17 +179,3 @@ def _thinned(ticks: list[float]) -> list[float]:
     if len(ticks) > 7:
         ticks = [tick for tick in ticks if round(math.log10(tick), 9).is_integer()]
     return ticks[:: math.ceil(len(ticks) / 7)]
-
-
-def bars(rows: Sequence[tuple[object, ...]], values: Sequence[float | None], top: float) -> list[list[object]]:
-    """Rows of a table, each with its value and a bar of that share of `top` behind it."""
-    lines = []
-    for row, value in zip(rows, values, strict=True):
-        if value is None:
-            lines.append([*row, "–", ""])
-            continue
-        width = f"{100 * value / top:.1f}"
-        rect = element("rect", {"width": width, "height": 10, "rx": 1.5})
-        svg = element("svg", {"class": "bar", "viewBox": "0 0 100 10", "preserveAspectRatio": "none"}, rect)
-        lines.append([*row, f"{value:.1f}", svg])
-    return lines

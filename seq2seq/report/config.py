@@ -11,14 +11,16 @@ from seq2seq.report.markup import Markup, element, join
 from seq2seq.schema import show
 
 UNSAID = frozenset({"run", "resume", "dry_run"})  # of the command, not of the model
+# auto, until training puts a value in its place
+SETTLED = frozenset({"device", "precision", "threads", "attention.prior_slope", "scheduler.decay_updates"})
 NOTE = (
-    "Those that differ from the defaults, as a command line; below in bold, among all. Where the default is auto, the "
-    "value is what it came to, or was chosen."
+    "Those that differ from the defaults, as a command line; below in bold, among all. Where the default is auto and "
+    "the value isn't bold, it is what auto came to, or was chosen."
 )
 
 
 class Option(NamedTuple):
-    """An option's value and its default; `resolved` where that is `auto`."""
+    """An option's value and its default; `resolved` where that is `auto` and training puts a value in its place."""
 
     group: str  # "" at the root
     name: str
@@ -29,7 +31,7 @@ class Option(NamedTuple):
     @property
     def word(self) -> str:
         """As on the command line, where a component's name is its group's choice."""
-        key = f"{self.group}.{self.name}".removeprefix(".")
+        key = _key(self.group, self.name)
         return shlex.quote(f"{self.group if self.group and self.name == 'name' else key}={self.value}")
 
 
@@ -74,8 +76,13 @@ def _block(title: str, options: list[Option]) -> Markup:
 
 
 def _option(group: str, name: str, value: Any, default: Any) -> Option:
-    state: Literal["usual", "changed", "resolved"] = "resolved" if default == "auto" else "changed"
+    settled = default == "auto" and _key(group, name) in SETTLED
+    state: Literal["usual", "changed", "resolved"] = "resolved" if settled else "changed"
     return Option(group, name, _spelled(value), _spelled(default), "usual" if value == default else state)
+
+
+def _key(group: str, name: str) -> str:
+    return f"{group}.{name}".removeprefix(".")
 
 
 def _spelled(value: object) -> str:

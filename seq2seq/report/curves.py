@@ -31,6 +31,7 @@ KINDS = {  # in this order; whatever else was measured comes behind
     "learning_rate": Kind("Learning rate", "", TRAINING),
     "gradient_norm": Kind("Gradient norm", "before clipping", TRAINING, logarithmic=True),
     "attention_entropy": Kind("Attention's entropy", "in nats: how widely it looks", VALIDATION),
+    "attention_normalized_entropy": Kind("Attention's normalised entropy", "1: at all pieces alike", VALIDATION),
     "attention_coverage": Kind("Attention's coverage", "the share of the source that is read", VALIDATION),
     "attention_monotonicity": Kind("Attention's monotonicity", "1: along the diagonal", VALIDATION),
     "tokens_per_second": Kind("Speed", "target tokens a second", TRAINING),

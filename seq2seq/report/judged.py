@@ -6,19 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seq2seq.errors import ConfigError
-from seq2seq.evaluation.metrics import MOST_BYTES, bleu_by_length, score_texts, sentence_scores
+from seq2seq.evaluation.metrics import bleu_by_length, check_memory, score_texts, sentence_scores
+from seq2seq.evaluation.translated import Translated
 from seq2seq.options import MetricConfig
 from seq2seq.report.faults import is_short, repetitions, unseen
 from seq2seq.report.options import ReportConfig
-from seq2seq.report.read import Translated
 from seq2seq.report.sentences import bare, differing, regrouped, spread, words_of
 
 if TYPE_CHECKING:
     from seq2seq.report.maps import Map
 
 MOST_CELLS = 10_000  # of a map that goes into the page: a hundred words by a hundred
-BYTES_A_RESAMPLE = 72  # and sentence, of chrF's eighteen numbers
 GROUPS = 5  # of sentences by length, where no others were asked for
 
 Look = Callable[[Sequence[str], Sequence[str]], "list[Map | None]"]  # sources and targets to where the model looked
@@ -58,18 +56,13 @@ class Judged(NamedTuple):
 
 def judge(test: Translated, metric: MetricConfig, options: ReportConfig, look: Look | None) -> Judged:
     """All that the report says of a test set; without `look`, nothing of attention."""
-    resamples = options.resamples
-    if len(test.source) * resamples * BYTES_A_RESAMPLE > MOST_BYTES:
-        raise ConfigError(
-            f"resamples={resamples} of {len(test.source):,} sentences need more than {MOST_BYTES >> 30} GiB of memory; "
-            f"set resamples={max(2, MOST_BYTES // BYTES_A_RESAMPLE // len(test.source))}"
-        )
-    scores = score_texts(test.hypothesis, [test.reference], metric, ter=True, resamples=resamples)
-    alone = sentence_scores(test.hypothesis, test.reference, metric)
+    check_memory(len(test.sources), options.resamples)
+    scores = score_texts(test.hypotheses, [test.references], metric, ter=True, resamples=options.resamples)
+    alone = sentence_scores(test.hypotheses, test.references, metric)
     shown = spread([chrf for _, chrf in alone], options.sentences) if look else []
-    maps = _maps(look, test.source, test.hypothesis, shown)
-    of_references = _maps(look, test.source, test.reference, shown)
-    sentences = [_sentence(i, test, alone[i], maps.get(i)) for i in range(len(test.source))]
+    maps = _maps(look, test.sources, test.hypotheses, shown)
+    of_references = _maps(look, test.sources, test.references, shown)
+    sentences = [_sentence(i, test, alone[i], maps.get(i)) for i in range(len(test.sources))]
     faults = _said_and_left_out(test, sentences)
     if maps:
         faults.append(Fault("overlooked", _overlooking(maps), _overlooking(of_references), len(maps)))
@@ -84,9 +77,9 @@ def fifths(lengths: Sequence[int]) -> list[int]:
 
 
 def _groups(test: Translated, metric: MetricConfig, edges: Sequence[int] | None) -> list[Group]:
-    lengths = [len(line.split()) for line in test.source]
+    lengths = [len(line.split()) for line in test.sources]
     edges = fifths(lengths) if edges is None else edges
-    by_length = bleu_by_length(test.source, test.hypothesis, test.reference, edges, metric)
+    by_length = bleu_by_length(test.sources, test.hypotheses, test.references, edges, metric)
     limits = pairwise([0, *edges, max(*lengths, *edges, 0) + 1])
     counts = [sum(first <= length < end for length in lengths) for first, end in limits]
     return [Group(name, count, bleu) for (name, bleu), count in zip(by_length.items(), counts, strict=True)]
@@ -102,7 +95,7 @@ def _maps(look: Look | None, sources: list[str], targets: list[str], places: lis
 
 def _said_and_left_out(test: Translated, sentences: list[dict[str, Any]]) -> list[Fault]:
     """The faults that texts alone show; they are noted in `sentences` too."""
-    sides = [[bare(words_of(line)) for line in side] for side in (test.source, test.reference, test.hypothesis)]
+    sides = [[bare(words_of(line)) for line in side] for side in (test.sources, test.references, test.hypotheses)]
     of_sources, of_references = (sum(map(len, side)) for side in sides[:2])
     ratio = of_references / max(of_sources, 1)
     repeating = shorter = 0  # references
@@ -131,7 +124,7 @@ def _sentence(i: int, test: Translated, scores: tuple[float, float], seen: Map |
     that differ, as 0 and 1; a the attention, packed; o the places of source words that were overlooked; x what is said
     again; l 1 where it is short.
     """
-    source, hypothesis, reference = test.source[i], test.hypothesis[i], test.reference[i]
+    source, hypothesis, reference = test.sources[i], test.hypotheses[i], test.references[i]
     bleu, chrf = scores
     words, references = words_of(hypothesis), words_of(reference)
     differs, missing = differing(words, references)

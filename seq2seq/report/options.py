@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from seq2seq.config import checked
-from seq2seq.options import RuntimeConfig, number
+from seq2seq.options import RuntimeConfig, lengths_faults, number
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ReportConfig(RuntimeConfig):
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ReportConfig:
-        return cast(ReportConfig, checked(cls, plain, _impossible))
+        return checked(cls, plain, _impossible)
 
     @property
     def page(self) -> Path:
@@ -38,7 +38,4 @@ def _impossible(config: ReportConfig) -> list[str]:
     faults = [] if config.run else ["a report on which model? set run=FOLDER, the folder that train.py left"]
     if config.output == "":
         faults.append("output= names no file; leave it out for report.html in the run's folder")
-    lengths = config.lengths
-    if lengths is not None and (lengths != sorted(set(lengths)) or min(lengths, default=2) < 2):
-        faults.append(f"lengths={lengths} must be rising numbers of words, the first at least 2, such as [8,11]")
-    return faults
+    return faults + lengths_faults(config.lengths or [])

@@ -48,7 +48,8 @@ def page(run: Run, judged: Sequence[Judged], unlooked: str, resamples: int) -> s
 
 def _subtitle(run: Run) -> str:
     config = run.config
-    names = f"{config.encoder.name} encoder, {config.attention.name} attention, {config.decoder.name} decoder"
+    attention = "no" if config.attention.name == "none" else config.attention.name
+    names = f"{config.encoder.name} encoder, {attention} attention, {config.decoder.name} decoder"
     return f"{config.data.source} → {config.data.target} · {names}"
 
 

@@ -7,21 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.config import Config
-from seq2seq.data.lines import read_lines
-from seq2seq.errors import DataError
+from seq2seq.evaluation.translated import Translated
 from seq2seq.files import told
 from seq2seq.runs import RunFolder
-
-PARTS = ("source", "reference", "hypothesis")
-
-
-class Translated(NamedTuple):
-    """A test set with its translation, line by line."""
-
-    name: str
-    source: list[str]
-    reference: list[str]
-    hypothesis: list[str]
 
 
 class Run(NamedTuple):
@@ -41,7 +29,7 @@ class Run(NamedTuple):
         results, data = (
             folder.read_json(name) if (path / name).is_file() else {} for name in ("results.json", "data.json")
         )
-        tests = [_test_set(folder, name) for name in _names(folder, results)]
+        tests = [Translated.read(folder, name) for name in _names(folder, results)]
         return cls(folder, folder.read_config(), results, data, folder.read_metrics(), tests)
 
 
@@ -50,14 +38,3 @@ def _names(folder: RunFolder, results: Mapping[str, Any]) -> list[str]:
     there = sorted(path.name.removesuffix(".hypothesis") for path in folder.translations.glob("*.hypothesis"))
     order = list(told(results, "test") or [])
     return sorted(there, key=lambda name: order.index(name) if name in order else len(order))
-
-
-def _test_set(folder: RunFolder, name: str) -> Translated:
-    files = [folder.translations / f"{name}.{part}" for part in PARTS]
-    sides = [read_lines(file) for file in files]
-    for file, side in zip(files, sides, strict=True):
-        if len(side) != len(sides[0]):
-            raise DataError(
-                f"{files[0]} has {len(sides[0]):,} lines but {file} has {len(side):,}; they must be aligned"
-            )
-    return Translated(name, *sides)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.files import write_atomically
+from seq2seq.outputs import check_outputs
 from seq2seq.report.options import ReportConfig
 from seq2seq.report.read import Run
 
@@ -65,10 +66,7 @@ def _translator(options: ReportConfig) -> Translator:
 def _refuse_overwriting(path: Path) -> None:
     """ConfigError where the page can't be written, or a file that isn't an older report would be lost."""
     try:
-        if path.is_dir():
-            raise ConfigError(f"output={path} is a folder; name a file, such as {path / 'report.html'}")
-        if not path.parent.is_dir():
-            raise ConfigError(f"output={path}: there is no folder {path.parent}")
+        check_outputs({"output": str(path)})
         if path.exists() and path.stat().st_size > 0:
             with path.open("rb") as file:
                 if MARK not in file.read(1000):

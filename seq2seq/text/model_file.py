@@ -36,6 +36,8 @@ def read_model(path: Path) -> bytes:
         raise CheckpointError(f"{path}: larger than {LARGEST_MODEL // 2**20} MiB, and so no SentencePiece model")
     model = path.read_bytes()
     for number, value in _fields(model):
+        if number == TRAINER:
+            _kinds(value)
         if number in (NORMALIZER, DENORMALIZER):
             for inner, table in _fields(value):
                 if inner == CHARSMAP and table:
@@ -45,14 +47,15 @@ def read_model(path: Path) -> bytes:
 
 def model_kind(model: bytes) -> str:
     """What kind of model this is: unigram, bpe, word or char."""
-    found = [
-        KINDS.get(value[0], "unknown")
-        for number, spec in _fields(model)
-        if number == TRAINER
-        for inner, value in _fields(spec)
-        if inner == MODEL_TYPE
-    ]
+    found = [kind for number, options in _fields(model) if number == TRAINER for kind in _kinds(options)]
     return found[-1] if found else KINDS[1]  # which SentencePiece takes it for, too
+
+
+def _kinds(options: bytes) -> list[str]:
+    """What options of the training say; ValueError where they can't be read."""
+    return [
+        KINDS.get(int.from_bytes(value[:1]), "unknown") for number, value in _fields(options) if number == MODEL_TYPE
+    ]
 
 
 def _check(number: int, table: bytes, path: Path) -> None:

@@ -123,9 +123,10 @@ class Tokenizer:
     def sample_batch(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """Ids of each line in pieces drawn by `seed`, of bpe and unigram models; the text that they give is the same.
 
-        bpe: as `encode` makes them, but each merge is left out with probability alpha, each time that it could be made
-        (BPE-dropout, Provilkov et al. 2020). unigram: drawn with a probability proportional to P(pieces)^alpha (Kudo
-        2018, section 3.2, with l = infinity).
+        bpe: as `encode` makes them, but each merge is left out with probability alpha (BPE-dropout, Provilkov et al.
+        2020). SentencePiece draws once for every two neighbours that could be merged; the paper draws again for all of
+        them at each step, so that the same alpha leaves out less. unigram: drawn with a probability proportional to
+        P(pieces)^alpha (Kudo 2018, section 3.3, with l = infinity).
         """
         sentencepiece.set_random_generator_seed(seed)  # which the threads of the next call begin with: hence one
         escaped = [escape(line) for line in lines]

@@ -1,4 +1,4 @@
-"""The training loop: teacher forcing until a limit, with validations and checkpoints on the way."""
+"""The training loop: updates until a limit, with validations and checkpoints on the way."""
 
 from __future__ import annotations
 

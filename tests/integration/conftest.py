@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
+from support.process import torch_settings_kept
 from support.scripts import ODD, SMALL, Command, Corpus, Done, Trained, script, tiny, write_pairs
 
 from seq2seq import cli
@@ -20,12 +20,10 @@ def _state_of_the_process() -> Iterator[None]:
     """Runs in this process change its logger and torch's settings; the next test finds them as they were."""
     logger = logging.getLogger("seq2seq")
     handlers, propagate, level = list(logger.handlers), logger.propagate, logger.level
-    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    yield
+    with torch_settings_kept():
+        yield
     logger.handlers, logger.propagate = handlers, propagate
     logger.setLevel(level)
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(products)
 
 
 @pytest.fixture

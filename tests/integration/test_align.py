@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.scripts import Command, Corpus, Done, Trained
 
+from seq2seq.alignment.links import read_alignments, spell
 from seq2seq.data.lines import read_lines
-from seq2seq.evaluation.alignment import read_alignments, spell
 
 
 def words(name: str | Path) -> list[int]:
@@ -119,8 +119,28 @@ def test_alignments_are_scored_with_and_without_a_model(
             "set target=FILE, the translation to align with the source, or hypothesis=FILE, a file for the model's own",
         ),
         (["run=r", "source=s", "hypothesis=h", "gold=g"], "gold=FILE is of given translations; set target=FILE too"),
-        (["run=r", "source=s", "target=t", "output=s"], "output=s is source=s too; name another file"),
-        (["run=r", "source=s", "target=t", "output=no/o"], "output=no/o: there is no folder no"),
+        (
+            ["run=r", "source=s", "target=t", "output=s"],
+            "output=s would overwrite s, which is read here; name another file",
+        ),
+        (
+            ["run=r", "source=s", "target=t", "output=o", "scores=o", "gold=g"],
+            "scores=o is output=o too; name another file",
+        ),
+        (["run=r", "source=s", "target=t", "output=."], "output=. is a folder; name a file in it"),
+        (
+            ["run=r", "source=s", "target=t", "output=no/o"],
+            "output=no/o: there is no folder no; make it, or name another file",
+        ),
+        (
+            ["run=r", "source=s", "target=t", "symmetrize=union"],
+            "symmetrize=union makes one alignment of two; set reverse=FOLDER too",
+        ),
+        (["run=r", "source=s", "target=t", "threshold=0.5"], "threshold=0.5 is of extract=threshold; set it too"),
+        (
+            ["run=r", "source=s", "target=t", "search.beam_size=2"],
+            "search options are of the model's own translation; leave them out, or set hypothesis=FILE",
+        ),
         (["run=r", "source=s", "target=t", "shift=2"], "shift=2 is not allowed: it must be from -1 to 1"),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_checkpoint_that_does_not_fit_its_config(command: Command, trained: Tr
         ("translate", ["run=r", "input=none.txt"], "input=none.txt: No such file or directory"),
         ("translate", ["run=r", "-m"], "only train.py can sweep (-m)"),
         ("evaluate", ["run=r", "reference=x"], "run needs source=FILE to translate"),
-        ("evaluate", ["hypothesis=x", "reference=none.txt"], "none.txt: no such file"),
+        ("evaluate", ["hypothesis=none.txt", "reference=x"], "none.txt: no such file"),
     ],
 )
 def test_bad_words_of_the_other_scripts(
@@ -166,12 +166,30 @@ def test_bad_words_of_the_other_scripts(
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["train", "translate", "evaluate", "benchmark"])
-def test_bad_flags_are_another_matter(name: str, command: Command, here: Path) -> None:
-    done = command(name, "--no-such-flag")
-    assert done.code == 2
-    assert "Traceback" not in done.err
+@pytest.mark.parametrize(
+    ("words", "fault", "example"),
+    [
+        (["--no-such-flag"], "--no-such-flag", ": no-such-flag=VALUE"),
+        (["--run=runs/a"], "--run=runs/a", ": run=runs/a"),
+        (["seed=1", "--run", "runs/a"], "--run", ": run=runs/a"),
+        (["runs/a"], "runs/a", ""),
+        (["run", "=", "runs/a"], "run", ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["train", "translate", "benchmark", "tune", "prepare_data"])
+def test_a_word_that_is_no_option(
+    name: str, words: list[str], fault: str, example: str, command: Command, here: Path
+) -> None:
+    message = f"{fault}: options are written KEY=VALUE, in one word and without dashes{example}"
+    assert command(name, *words) == Done(1, "", f"error: {message}\n")
     assert list(here.iterdir()) == []
+
+
+def test_a_flag_may_stand_anywhere(command: Command, here: Path) -> None:
+    first = command("train", "--cfg", "job", "seed=5", "attention=bahdanau")
+    assert first.code == 0
+    assert command("train", "seed=5", "--cfg", "job", "attention=bahdanau") == first
+    assert "seed: 5" in first.out
 
 
 def test_search_options_are_checked_against_the_runs_own(command: Command, model: str) -> None:
@@ -198,17 +216,21 @@ def test_no_file_of_the_users_is_written_over(command: Command, model: str, here
         (
             "evaluate",
             [*scored, "hypothesis=old"],
-            "hypothesis=old exists already, and with run=FOLDER it is where the model's translation is written; name a "
-            "new file, or delete this one; to score it as it is, leave run and source out",
+            "hypothesis=old exists already, and it is where the model's translation is written; name a new file, or "
+            "delete this one; to score it as it is, leave run and source out",
         ),
         *(
-            ("evaluate", words, f"output=./{read} would overwrite {read}, which this scores; name another file")
+            ("evaluate", words, f"output=./{read} would overwrite {read}, which is read here; name another file")
             for words, read in (
                 ([*scored, "output=./in"], "in"),
                 ([*scored, "output=./refs"], "refs"),
-                ([*scored, "hypothesis=new", "output=./new"], "new"),
                 (["hypothesis=old", "reference=old", "output=./old"], "old"),
             )
+        ),
+        (
+            "evaluate",
+            [*scored, "hypothesis=new", "output=./new"],
+            "output=./new is hypothesis=new too; name another file",
         ),
     ):
         assert command(name, *words) == Done(1, "", f"error: {message}\n")

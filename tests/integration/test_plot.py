@@ -42,11 +42,18 @@ def test_attention_of_a_line_of_a_file(command: Command, here: Path, model: str)
     assert command("plot", model, *words, "line=3").err == "error: line=3: x.txt has 2 lines\n"
 
 
+def test_a_blank_line_of_a_file_is_named(command: Command, here: Path, model: str) -> None:
+    (here / "x.txt").write_text(f"{SENTENCES[0]}\n \n", encoding="utf-8")
+    done = command("plot", model, "kind=attention", "source=x.txt", "line=2", "output=a.png")
+    assert done.err.startswith("error: x.txt, line 2, is blank: ")
+    assert not (here / "a.png").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["kind=attention", "text=Ein Hund.", "rank=9"], "search.n_best"),
-        (["kind=attention", "text=   ", "output=a.png"], "a blank line is not translated"),
+        (["kind=attention", "text=   ", "output=a.png"], "text is blank: a blank line is not translated"),
         (["output=a.gif"], "must end in .png, .svg or .pdf"),
         (["kind=attentoin"], "attention"),
     ],

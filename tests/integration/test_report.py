@@ -151,6 +151,8 @@ class TestInABrowser:
         )
         seen.evaluate(typed.format(json.dumps("#7")))
         assert seen.evaluate(numbers) == [7]
+        more = "getComputedStyle(document.querySelector('.set:not([hidden]) .more')).display"
+        assert seen.evaluate(more) == "none"
         word = sentences[4]["r"].split()[1].upper()
         seen.evaluate(typed.format(json.dumps(word)))
         having = [s["n"] for s in sentences if any(word.lower() in s[side].lower() for side in "shr")]

@@ -93,9 +93,12 @@ def test_ctrl_c_saves_and_the_command_it_names_goes_on(
     assert [session["update"] for session in sessions] == [0, 17]
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.9])
 def test_an_interrupted_validation_is_made_up_for(
-    command: Command, here: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+    command: Command, here: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, decay: float
 ) -> None:
+    """With an average, too, whose place the model's weights have taken meanwhile."""
+    words = [*words, f"trainer.average_decay={decay}"]
     assert command("train", *words, "run=whole").code == 0
     from seq2seq.training.validation import Validator
 

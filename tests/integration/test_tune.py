@@ -70,9 +70,19 @@ def test_an_ensemble_is_tuned_too(command: Command, trained: Trained, here: Path
     assert (two["rows"], two["words"]) == (one["rows"], one["words"])
 
 
-def test_where_it_cannot_write_is_known_first(command: Command, model: str, here: Path) -> None:
+def test_where_it_cannot_write_is_known_first(command: Command, trained: Trained, model: str, here: Path) -> None:
     folder = command("tune", model, "output=.")
     assert folder == Done(1, "", "error: output=. is a folder; name a file in it\n")
     nowhere = command("tune", model, "output=no/where")
     assert nowhere == Done(1, "", "error: output=no/where: there is no folder no; make it, or name another file\n")
     assert list(here.iterdir()) == []
+    (here / "s").write_text("ein Hund\n")
+    lost = command("tune", model, "source=s", "reference=s", "output=./s")
+    assert lost == Done(1, "", "error: output=./s would overwrite s, which is read here; name another file\n")
+    source, _ = json.loads((trained.run / "data.json").read_text(encoding="utf-8"))["files"]["valid"]
+    before = Path(source).read_bytes()
+    lost = command("tune", model, f"output={source}")  # the run's validation set, named by nobody
+    assert lost == Done(
+        1, "", f"error: output={source} would overwrite {source}, which is read here; name another file\n"
+    )
+    assert Path(source).read_bytes() == before

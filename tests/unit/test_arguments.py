@@ -193,10 +193,15 @@ def test_files_of_ones_own_bring_the_defaults_for_real_corpora() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["--help", "-m", "--cfg", "job", "hydra.verbose=true", "encoder=gru", "data=tiny", "~data.test", "encoder@x=gru"],
+    ["--help", "-m", "--cfg", "hydra.verbose=true", "encoder=gru", "data=tiny", "~data.test", "encoder@x=gru"],
 )
 def test_what_is_hydras_stays(word: str) -> None:
     assert prepare([word], GROUPS) == [word]
+
+
+def test_flags_come_first_with_their_values() -> None:
+    words = ["seed=1", "--cfg", "job", "encoder=gru", "-m"]
+    assert prepare(words, GROUPS) == ["--cfg", "job", "-m", "++seed=1", "encoder=gru"]
 
 
 def test_the_value_of_an_option_is_no_override() -> None:

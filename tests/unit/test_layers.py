@@ -20,14 +20,14 @@ FILES = {
 }
 
 BASE = {"errors", "schema", "options", "combinations", "config"}
-FOLDER = {"files", "manifest", "checkpoints", "runs"}
+FOLDER = {"files", "outputs", "manifest", "checkpoints", "runs"}
 SERVICES = {"runtime", "progress"}
 PARTS = {"search", "models", "models.build", "text", "data"}
 # Each part and the parts that it may import, besides itself; a part is a folder, or a file at the root.
 ALLOWED = {
     "errors": set(),
     "resources": set(),
-    "arguments": set(),
+    "arguments": {"errors"},
     "progress": set(),
     "tables": set(),
     "schema": {"errors"},
@@ -38,6 +38,7 @@ ALLOWED = {
     "commands": BASE,
     "composition": BASE | {"resources"},
     "files": {"errors"},
+    "outputs": {"errors", "files"},
     "locks": set(),
     "nested": {"errors"},
     "manifest": {"errors", "files"},
@@ -52,10 +53,11 @@ ALLOWED = {
     "plotting.figures": {"errors", "files"},
     "evaluation": BASE | FOLDER | SERVICES | PARTS | {"plotting.figures", "commands", "tables"},
     "training": BASE | FOLDER | SERVICES | PARTS | {"evaluation"},
+    "alignment": BASE | FOLDER | SERVICES | {"commands", "data", "evaluation"},
     "benchmark": BASE | FOLDER | SERVICES | PARTS | {"tables", "evaluation", "training"},
     "report": BASE | FOLDER | SERVICES | {"data", "evaluation"},
-    "preparation": BASE | {"data", "files", "progress", "text"},
-    "plotting": BASE | FOLDER | SERVICES | {"data", "evaluation", "comparison", "plotting.figures"},
+    "preparation": BASE | {"data", "files", "outputs", "progress", "text"},
+    "plotting": BASE | FOLDER | SERVICES | {"commands", "data", "evaluation", "comparison", "plotting.figures"},
     "comparison": BASE | FOLDER | SERVICES | {"data", "tables", "evaluation", "training"},
 }
 # Libraries, and the only modules that may know each.
@@ -70,7 +72,7 @@ KNOWN_BY = {
     "tqdm": {"seq2seq.progress"},
 }
 # What costs no time to import: all that a mistyped option or --help needs.
-WITHOUT_TORCH = BASE | {"commands", "composition", "resources", "arguments", "progress", "files", "locks"}
+WITHOUT_TORCH = BASE | {"commands", "composition", "resources", "arguments", "progress", "files", "outputs", "locks"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -219,7 +221,7 @@ def test_a_mistyped_option_does_not_wait_for_torch(command: str, word: str, mean
         "runs",
         "comparison.compare",
         "benchmark.options",
-        "evaluation.aligning",
+        "alignment.align",
         "evaluation.evaluate",
         "evaluation.metrics",
         "plotting.plot",
@@ -235,7 +237,8 @@ def test_what_stands_before_the_work_waits_for_no_library(module: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "translate", "evaluate", "tune", "align", "benchmark", "compare", "prepare_data", "report"]
+    "command",
+    ["train", "translate", "evaluate", "tune", "align", "benchmark", "compare", "plot", "prepare_data", "report"],
 )
 def test_help_does_not_wait_for_torch(command: str, tmp_path: Path) -> None:
     program = (

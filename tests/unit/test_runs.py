@@ -103,6 +103,11 @@ def test_what_is_not_a_run_does_not_open(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / "no")
     with refuses(CheckpointError, f"run={tmp_path} is not a run's folder: it has no config.json; train.py makes one"):
         RunFolder.open(tmp_path)
+    with refuses(CheckpointError, f"run={tmp_path}/a,b: no such folder; several runs are written run=[A,B]"):
+        RunFolder.open(tmp_path / "a,b")
+    (tmp_path / "file").touch()
+    with refuses(CheckpointError, f"run={tmp_path}/file is a file; name the folder that train.py left"):
+        RunFolder.open(tmp_path / "file")
 
 
 @pytest.mark.parametrize(

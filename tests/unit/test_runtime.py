@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from support.process import torch_settings_kept
 
 from seq2seq.errors import ConfigError
 from seq2seq.options import RuntimeConfig
@@ -19,12 +20,8 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a mach
 
 @pytest.fixture(autouse=True)
 def _untouched_torch() -> Iterator[None]:
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(precision)
-    torch.use_deterministic_algorithms(deterministic)
+    with torch_settings_kept():
+        yield
 
 
 @without_gpu

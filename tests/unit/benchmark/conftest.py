@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.process import torch_settings_kept
 
 from seq2seq.benchmark.bench import Bench
 from seq2seq.benchmark.options import BenchmarkConfig
@@ -25,11 +26,8 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def _the_process_as_it_was():
     """The settings and the random state that measuring changes."""
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    with torch.random.fork_rng(devices=[]):
+    with torch_settings_kept(), torch.random.fork_rng(devices=[]):
         yield
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(precision)
 
 
 def asked(measure=None, **options):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.data import lines as module
-from seq2seq.data.lines import LineReader, read_lines, side_path
+from seq2seq.data.lines import LineReader, read_aligned, read_lines, side_path
 from seq2seq.errors import DataError
 
 ODD_NAME = "tëst ~[1],a=b (x)"
@@ -27,6 +27,14 @@ def message(call: object, *arguments: object) -> str:
     with pytest.raises(DataError) as raised:
         call(*arguments)
     return str(raised.value)
+
+
+def test_files_that_belong_together_have_as_many_lines(tmp_path: Path) -> None:
+    one, other = written(tmp_path / "one", "a\nb\n"), written(tmp_path / "other", "c\nd")
+    assert read_aligned(one, other, one) == [["a", "b"], ["c", "d"], ["a", "b"]]
+    short, empty = written(tmp_path / "short", "a\n"), written(tmp_path / "empty", "")
+    assert message(read_aligned, one, other, short) == f"{one} has 2 lines but {short} has 1; they must be aligned"
+    assert message(read_aligned, empty, empty) == f"{empty} is empty; it needs one line at least"
 
 
 # --- lines

@@ -11,6 +11,7 @@ from seq2seq.data.lexicon import Lexicon
 from seq2seq.data.text import ParallelText
 from seq2seq.evaluation.candidates import Candidates, Penalties
 from seq2seq.evaluation.translator import Translator
+from seq2seq.evaluation.tuning import Setting, _translated
 from seq2seq.search.decode import decode
 
 SOURCES = ["der Hund sieht das Haus", "die Katze hört uns", "ein Kind", "das alte Haus", "der Nachbar hört den Hund"]
@@ -50,12 +51,16 @@ def translators(singles):
     return {"one": one, "ensemble": Translator(one.model, *arguments)}
 
 
+def read(translator, lines):
+    return [translator.read(number, line) for number, line in enumerate(lines, start=1)]
+
+
 @pytest.mark.parametrize("beam_size", [1, 6])
 @pytest.mark.parametrize("search", [{}, {"repetition_penalty": 1.4, "block_ngram": 2}, {"min_length": 4}], ids=str)
 @pytest.mark.parametrize("kind", ["one", "ensemble"])
 def test_one_search_gives_what_a_search_for_each_penalty_gives(translators, kind, search, beam_size):
     translator = translators[kind].with_search(search)
-    candidates = Candidates.search(translator, LINES, beam_size, 4, coverage=True)
+    candidates = Candidates.search(translator, read(translator, LINES), beam_size, 4, coverage=True)
     found = set()
     for penalties in GRID:
         searched = translator.with_search({"beam_size": beam_size, **penalties._asdict()})
@@ -68,10 +73,19 @@ def test_one_search_gives_what_a_search_for_each_penalty_gives(translators, kind
 def test_it_is_one_search(translators, monkeypatch):
     calls = []
     monkeypatch.setattr("seq2seq.search.beam.decode", lambda *rest: calls.append(1) or decode(*rest))
-    candidates = Candidates.search(translators["one"], LINES, 3, len(LINES), coverage=True)
+    one = translators["one"]
+    candidates = Candidates.search(one, read(one, LINES), 3, len(LINES), coverage=True)
     for penalties in GRID:
         candidates.best(penalties)
     assert len(calls) == 1
+
+
+def test_a_line_that_is_cut_is_said_once_for_all_beam_sizes(translators, caplog):
+    short = translators["one"].with_search({"max_source_length": 3})
+    settings = [Setting(beam_size, "none", 1.0, 0.0) for beam_size in (1, 2, 3)]
+    texts = _translated(short, settings, LINES[:2], 64)
+    assert list(texts) == settings
+    assert [record.args[0] for record in caplog.records if "cut from" in record.getMessage()] == [1, 2]
 
 
 def worked(*candidates):
@@ -98,6 +112,7 @@ def test_of_equal_scores_the_first_to_end_is_taken():
 
 
 def test_a_blank_line_stays_blank(translators):
-    candidates = Candidates.search(translators["one"], ["", " ", LINES[0]], 2, 64, coverage=False)
+    one = translators["one"]
+    candidates = Candidates.search(one, read(one, ["", " ", LINES[0]]), 2, 64, coverage=False)
     assert candidates.best(GRID[0])[:2] == ["", ""]
     assert candidates.best(GRID[0])[2] != ""

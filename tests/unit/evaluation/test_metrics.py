@@ -12,7 +12,7 @@ from itertools import product
 import pytest
 
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.metrics import check_memory, paired_p, score_texts, with_changes
+from seq2seq.evaluation.metrics import bleu_by_length, check_memory, paired_p, score_texts, with_changes
 from seq2seq.options import MetricConfig
 
 PLAIN = MetricConfig(tokenize="none")
@@ -125,10 +125,44 @@ def test_p_of_randomisation_is_the_share_of_exchanges_that_differ_as_much(refere
     assert found == pytest.approx(exact, abs=0.03)
 
 
+def edited(references: list[str], one: int, other: int, both: int) -> tuple[list[str], list[str]]:
+    """Two systems that have a word wrong in so many sentences: one alone, the other alone, and both, another word."""
+    wrong = [line.replace("c", "x", 1) for line in references]
+    changed = [line.replace("c", "y", 1) for line in references]
+    first = [*wrong[:one], *references[one : one + other], *wrong[one + other : one + other + both]]
+    second = [*references[:one], *changed[one : one + other + both]]
+    rest = references[one + other + both :]
+    return [*first, *rest], [*second, *rest]
+
+
+@pytest.mark.parametrize(("one", "other", "both"), [(2, 0, 10), (10, 4, 0), (9, 2, 5)])
+def test_exchanges_that_tie_are_as_far_apart(one: int, other: int, both: int) -> None:
+    """All edits weigh the same here, so that the p of TER is that of a coin thrown for each sentence."""
+    references = [f"a{i} b{i} c{i} d{i} e{i} f{i} g{i}" for i in range(20)]
+    signs = product([-1, 1], repeat=one + other)
+    exact = sum(abs(sum(thrown)) >= one - other for thrown in signs) / 2 ** (one + other)
+    found = paired_p(*edited(references, one, other, both), [references], PLAIN, "ar", samples=4000)
+    assert found == pytest.approx(dict.fromkeys(found, exact), abs=0.03)
+
+
+def test_p_of_randomisation_does_not_depend_on_what_is_handled_together(
+    references: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systems = spoilt(references, 0.2, 1), spoilt(references, 0.2, 2)
+    whole = paired_p(*systems, [references], PLAIN, "ar", samples=300)
+    monkeypatch.setattr("seq2seq.evaluation.metrics.CELLS", 1)
+    assert paired_p(*systems, [references], PLAIN, "ar", samples=300) == whole
+    assert 0.02 < whole["bleu"] < 0.98
+
+
 def test_what_would_take_too_much_memory_is_refused() -> None:
-    check_memory(10_000, 1000, 10_000)
-    with pytest.raises(ConfigError, match=r"trials=1000000 of 1,000 sentences need 7\.5 GiB of memory; set resamples="):
-        check_memory(1000, 1000, 1_000_000)
+    check_memory(10_000, 1000)
+    with pytest.raises(ConfigError, match=r"resamples=100000 of 1,000 sentences need 6\.7 GiB of memory; set "):
+        check_memory(1000, 100_000)
+
+
+def test_without_edges_all_lengths_are_one_group() -> None:
+    assert bleu_by_length(["a b", ""], ["x", "y"], ["x", "z"], [], PLAIN).keys() == {"1+"}
 
 
 def test_what_is_null_changes_no_metric() -> None:

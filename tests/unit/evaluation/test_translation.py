@@ -41,6 +41,8 @@ def test_without_attention_it_says_how_to_get_it():
     with pytest.raises(ConfigError, match="translate with attention=True"):
         TRANSLATION.attention_map(hypothesis=2)
     blank = Translation("  ", [EOS], [Hypothesis("", 0.0, 0.0, [])])
+    with pytest.raises(ConfigError, match="units=word is not allowed: it must be one of words, pieces"):
+        TRANSLATION.attention_map(units="word")
     with pytest.raises(DataError, match="blank line"):
         blank.attention_map()
 

@@ -40,6 +40,9 @@ def test_coverage_is_tried_where_there_is_attention():
     of_attending = {setting.coverage_penalty for setting in settings_of(grid, DEFAULT, attends=True)}
     assert len(of_attending) > 3
     assert {setting.coverage_penalty for setting in settings_of(grid, DEFAULT, attends=False)} == {0.0}
+    grid = GridConfig(beam_size=[4], coverage_penalty=[0.0, 0.1])
+    with pytest.raises(ConfigError, match=r"grid\.coverage_penalty=.*needs attention weights, but this model has no"):
+        list(settings_of(grid, DEFAULT, attends=False))
 
 
 def test_the_words_are_what_differs_from_the_runs_own():
@@ -94,11 +97,6 @@ REFUSED = {
         "search": {"n_best": 3}
     },
     "search.sample=true draws translations, and only beams are tuned; leave it out": {"search": {"sample": True}},
-    "output=./y would overwrite y, which this reads; name another file": {
-        "source": "x",
-        "reference": "y",
-        "output": "./y",
-    },
 }
 
 
@@ -107,19 +105,3 @@ def test_what_cannot_be_tuned_is_refused_before_anything_is_loaded(message):
     with pytest.raises(ConfigError) as caught:
         TuneConfig.from_dict({"run": "r", **REFUSED[message]})
     assert str(caught.value) == message
-
-
-def test_the_file_and_the_dataclass_have_the_same_defaults():
-    import yaml
-
-    from seq2seq.resources import shipped
-
-    shown = yaml.safe_load((shipped("configs") / "tune.yaml").read_text(encoding="utf-8"))
-    grid = GridConfig()
-    assert shown["grid"] == {
-        "beam_size": grid.beam_size,
-        "length_penalty": grid.length_penalty,
-        "length_alpha": pytest.approx(grid.length_alpha),
-        "coverage_penalty": grid.coverage_penalty,
-    }
-    assert shown["rows"] == TuneConfig().rows

@@ -36,7 +36,9 @@ def test_scripts_without_spaces_are_parted_between_pieces_where_asked():
 
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram", "char"])
-@pytest.mark.parametrize("line", ["Zwei Hunde laufen .", "  der  tiefe\tSchnee 😀 ", "Ünbekannt 我 喜欢\u3000你", "x"])
+@pytest.mark.parametrize(
+    "line", ["Zwei Hunde laufen .", "  der  tiefe\tSchnee 😀 ", "Ünbekannt 我 喜欢\u3000你", "<unk>x a <unk>,", "x"]
+)
 def test_they_are_the_words_that_split_finds(model_type, line):
     tokenizer = Tokenizer.train(LINES, model_type=model_type, vocab_size="auto")
     words = Words.of(tokenizer.pieces(tokenizer.encode(line)))

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from support.process import torch_settings_kept
 from torch import nn
 
 import seq2seq
@@ -247,11 +248,10 @@ def test_a_model_without_probabilities_gives_no_words(build, pad):
 @pytest.fixture
 def resolve():
     """Runtime.resolve of precision=int8 and these options; torch's settings are put back afterwards."""
-    products = torch.get_float32_matmul_precision()
-    yield lambda training=False, device="cpu": runtime.Runtime.resolve(
-        RuntimeConfig(device=device, precision="int8", threads=1), training=training
-    )
-    torch.set_float32_matmul_precision(products)
+    with torch_settings_kept():
+        yield lambda training=False, device="cpu": runtime.Runtime.resolve(
+            RuntimeConfig(device=device, precision="int8", threads=1), training=training
+        )
 
 
 def refused(message):

@@ -225,6 +225,20 @@ def test_the_listing_names_files_and_lines(tmp_path: Path) -> None:
     assert "train: 5 pairs" in shown
 
 
+def test_where_it_can_not_write_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    source, target = tmp_path / "t.de", tmp_path / "t.en"
+    source.write_bytes(b"\xff")  # which would be told first
+    target.write_text("one\n")
+    files = {"source": str(source), "target": str(target)}
+    with pytest.raises(
+        ConfigError, match=r"^output=.*/t\.en would overwrite .*, which is read here; name another file$"
+    ):
+        report(**files, output=str(target))
+    with pytest.raises(ConfigError, match=r"^output=.*/no/r\.json: there is no folder "):
+        report(**files, output=str(tmp_path / "no" / "r.json"))
+    assert target.read_text() == "one\n"
+
+
 def test_nothing_found_is_said(tmp_path: Path) -> None:
     data = {"train": write(tmp_path / "t", ["eins", "zwei"], ["one", "two"])}
     assert show(report(data=data)).endswith("\n\nfound: nothing\n")

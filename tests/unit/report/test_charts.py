@@ -6,8 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from seq2seq.evaluation.diagnostics import Diagnostics
 from seq2seq.report.charts import MOST_POINTS, Axis, Curve, bars, chart, number, thinned
-from seq2seq.report.curves import training_charts
+from seq2seq.report.curves import KINDS, training_charts
 
 
 def test_an_axis_is_linear_or_logarithmic() -> None:
@@ -73,6 +74,10 @@ def test_whatever_a_training_measured_is_drawn() -> None:
     assert [node.text for node in page.iter("b")] == ["Perplexity", "Training loss", "My own measure"]
     assert "best 7" in {node.text for node in page.iter("text")}
     assert "no numbers yet" in training_charts([])
+
+
+def test_every_figure_of_attention_has_a_title() -> None:
+    assert {f"attention_{name}" for name in Diagnostics._fields} <= KINDS.keys()
 
 
 def test_bars_are_shares_of_the_longest() -> None:

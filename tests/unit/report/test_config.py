@@ -12,7 +12,7 @@ def test_what_was_chosen_is_told_from_the_defaults_and_from_what_auto_came_to() 
             "run": "somewhere",
             "data": {"train": ["my corpus", "b"], "test": {"news": "n"}},
             "encoder": "gru",
-            "attention": {"name": "bahdanau", "key_size": 99, "dropout": 0.25},
+            "attention": {"name": "bahdanau", "key_size": 99, "dropout": 0.25, "prior_slope": 1.1},
         }
     )
     options = {f"{option.group}.{option.name}": option for option in options_of(config)}
@@ -23,11 +23,12 @@ def test_what_was_chosen_is_told_from_the_defaults_and_from_what_auto_came_to() 
         "'data.test={news: n}'",
         "encoder=gru",
         "attention=bahdanau",
+        "attention.key_size=99",
         "attention.dropout=0.25",
     }
     assert {name for name, option in options.items() if option.state == "resolved"} == {
         ".threads",
-        "attention.key_size",
+        "attention.prior_slope",
     }
     assert options["attention.dropout"].default == "0.0"
     assert options["encoder.name"].default == "lstm"

@@ -8,11 +8,11 @@ from sacrebleu import sentence_bleu, sentence_chrf
 
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import sentence_scores
+from seq2seq.evaluation.translated import Translated
 from seq2seq.options import MetricConfig
 from seq2seq.report.judged import Fault, fifths, judge
 from seq2seq.report.maps import Map
 from seq2seq.report.options import ReportConfig
-from seq2seq.report.read import Translated
 
 TEST = Translated(
     "t",
@@ -40,9 +40,9 @@ def look(sources: list[str], targets: list[str]) -> list[Map | None]:
 def test_every_sentence_has_its_own_scores() -> None:
     expected = [
         (sentence_bleu(said, [reference]).score, sentence_chrf(said, [reference]).score)
-        for said, reference in zip(TEST.hypothesis, TEST.reference, strict=True)
+        for said, reference in zip(TEST.hypotheses, TEST.references, strict=True)
     ]
-    own = sentence_scores(TEST.hypothesis, TEST.reference, MetricConfig())
+    own = sentence_scores(TEST.hypotheses, TEST.references, MetricConfig())
     assert [score for pair in own for score in pair] == pytest.approx([score for pair in expected for score in pair])
     assert own[0] == pytest.approx((100, 100))  # two words are no four-gram, and all that there is to say
 

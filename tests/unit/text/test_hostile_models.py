@@ -55,6 +55,7 @@ def used(path: Path) -> str:
             assert isinstance(tokenizer.decode(ids), str)
             assert len(tokenizer.pieces(ids)) == len(tokenizer.spans(line)) == len(ids)
         assert tokenizer.encode_batch(TRIED) == [tokenizer.encode(line) for line in TRIED]
+        assert tokenizer.kind in (*KINDS, "unknown")
         special = [tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id, tokenizer.unk_id]
         assert {*special} <= {*range(tokenizer.vocab_size)}
         for i in [*special, *range(min(tokenizer.vocab_size, 300))]:
@@ -170,6 +171,8 @@ HOSTILE = {
     "type 99": PLAIN + piece("x", 99),
     "model type 3": trainer(MODEL_TYPE, 3),
     "model type 99": trainer(MODEL_TYPE, 99),
+    "a model type without a number": trainer(MODEL_TYPE, b""),
+    "a number in the place of the options": PLAIN + field(2, 5),
     "a random trie": PLAIN + field(3, charsmap(b"a\0", random.Random(1).randbytes(4096))),
     "a huge trie": PLAIN + field(3, field(2, struct.pack("<I", 2**32 - 1) + bytes(5000))),
     "not closed": PLAIN + field(3, charsmap(b"a" * 200)),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from support.process import torch_settings_kept
 
 import seq2seq
 
@@ -15,10 +15,8 @@ LINES = {"train": (["aa b", "bab b", "b a"], ["a", "b a", "b"]), "valid": (["ab"
 
 @pytest.fixture(autouse=True)
 def _settings_of_the_process() -> Iterator[None]:
-    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(products)
+    with torch_settings_kept():
+        yield
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.process import torch_settings_kept
 
 import seq2seq
 from seq2seq.data.corpus import EncodedCorpus
@@ -23,10 +24,8 @@ NAMES = ["attention_entropy", "attention_normalized_entropy", "attention_coverag
 
 @pytest.fixture(autouse=True)
 def _settings_of_the_process():
-    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(products)
+    with torch_settings_kept():
+        yield
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import pytest
 
+from seq2seq.alignment.aligner import Aligner, Symmetrized
+from seq2seq.alignment.extraction import Extraction
+from seq2seq.alignment.links import parse
+from seq2seq.alignment.symmetrization import union
 from seq2seq.errors import DataError
-from seq2seq.evaluation.aligner import Aligner, Symmetrized
-from seq2seq.evaluation.alignment import parse
-from seq2seq.evaluation.extraction import Extraction
-from seq2seq.evaluation.symmetrization import union
 
 SOURCES = ["ein alter Hund schläft hier", "", "der Hund bellt laut", " \t", "ein  Hund", "zwei alte Hunde 😀"]
 TARGETS = ["an old dog sleeps here", "a dog", "the dog barks loudly", "", "a dog", "two old  dogs"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from seq2seq.evaluation.alignment import Gold, Links
+from seq2seq.alignment.links import Gold, Links
 
 
 @dataclass

@@ -8,8 +8,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from seq2seq.errors import ConfigError
 from seq2seq.files import write_atomically, write_json
+from seq2seq.outputs import make_folder
 from seq2seq.tables import aligned, markdown
 
 Row = Mapping[str, Any]
@@ -37,7 +37,7 @@ class Table(NamedTuple):
         return [list(line) for line in zip(first, *(column for column in others if any(column[1:])), strict=True)]
 
 
-class Report(NamedTuple):
+class Comparison(NamedTuple):
     """Figures, and their tables."""
 
     results: dict[str, Any]
@@ -64,18 +64,10 @@ class Report(NamedTuple):
 
     def write(self, folder: Path) -> None:
         """table.md and table.json."""
-        make(folder)
+        make_folder("folder", folder)
         write_json(folder / "table.json", self.results)
         text = self.markdown()
         write_atomically(folder / "table.md", lambda file: file.write_text(text, encoding="utf-8"))
-
-
-def make(folder: Path) -> None:
-    """ConfigError where there can be no such folder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"folder={folder} can't be made: {error.strerror}; name another one") from error
 
 
 def number(title: str, key: str, form: str, unit: float = 1) -> Column:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from seq2seq.evaluation.alignment import Links
+from seq2seq.alignment.links import Links
 from seq2seq.evaluation.words import Words, merged
 
 Method = Literal["argmax", "threshold"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq.alignment.links import Gold, parse, read_alignments, read_gold, spell
 from seq2seq.errors import DataError
-from seq2seq.evaluation.alignment import Gold, parse, read_alignments, read_gold, spell
 
 
 def test_links_are_read_and_written():

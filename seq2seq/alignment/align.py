@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,21 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from seq2seq.alignment.error import AlignmentError
+from seq2seq.alignment.links import Base, Gold, Links, read_alignments, read_gold, spell
+from seq2seq.alignment.symmetrization import SYMMETRIZATIONS, Symmetrization
 from seq2seq.commands import ModelConfig
 from seq2seq.config import checked
-from seq2seq.data.lines import read_lines
+from seq2seq.data.lines import check_aligned, read_aligned, read_lines
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.alignment import Base, Gold, Links, read_alignments, read_gold, spell
-from seq2seq.evaluation.alignment_error import AlignmentError
-from seq2seq.evaluation.evaluate import write_output
-from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS, Symmetrization
-from seq2seq.files import holds_text, same_file
-from seq2seq.options import number
+from seq2seq.options import listed, number
+from seq2seq.outputs import check_outputs, refuse_existing, write_lines, write_results
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
 
 if TYPE_CHECKING:
-    from seq2seq.evaluation.aligner import Aligner, Symmetrized
+    from seq2seq.alignment.aligner import Aligner, Symmetrized
 
 LOGGER = logging.getLogger("seq2seq")
 BATCHES_READ = 20  # handled together, so that sentences of like length share a batch
@@ -49,15 +47,15 @@ class AlignConfig(ModelConfig):
     threshold: float = number(0.3, 0, 1)
     shift: int = number(0, -1, 1)
     symmetrize: Symmetrization = "grow_diag_final_and"
+    batch_size: int = number(64, 1)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> AlignConfig:
-        config: AlignConfig = checked(cls, plain, _impossible)
-        return config
+        return checked(cls, plain, _impossible)
 
     def reverse_runs(self) -> list[str]:
         """The folders of the other direction, if any."""
-        return [self.reverse] if isinstance(self.reverse, str) else self.reverse or []
+        return listed(self.reverse)
 
 
 class Pairs(NamedTuple):
@@ -85,7 +83,7 @@ def align(config: AlignConfig) -> dict[str, Any] | None:
             return None
         scores = {**_error(links, pairs.gold).scores(), **_settings(config)}
     if config.scores is not None:
-        write_output("scores", config.scores, json.dumps(scores, indent=2) + "\n")
+        write_results("scores", config.scores, scores)
     return scores
 
 
@@ -130,12 +128,11 @@ def _of_model(config: AlignConfig, pairs: Pairs) -> list[Links]:
             if bar.due:
                 bar.say(f"aligned {bar.done:,} of {len(pairs.sources):,} pairs")
     if config.hypothesis is not None:
-        write_output("hypothesis", config.hypothesis, "".join(f"{line}\n" for line in hypotheses))
-    text = "".join(f"{line}\n" for line in lines)
+        write_lines("hypothesis", config.hypothesis, hypotheses)
     if config.output is not None:
-        write_output("output", config.output, text)
+        write_lines("output", config.output, lines)
     elif pairs.gold is None:
-        sys.stdout.write(text)
+        sys.stdout.writelines(f"{line}\n" for line in lines)
     return links
 
 
@@ -152,8 +149,8 @@ def _aligned(aligner: Aligner | Symmetrized, pairs: Pairs, size: int) -> Iterato
 
 def _load(config: AlignConfig) -> Aligner | Symmetrized:
     """The run's aligner, or that of both runs; ConfigError where there is no attention."""
-    from seq2seq.evaluation.aligner import Aligner, Symmetrized
-    from seq2seq.evaluation.extraction import Extraction
+    from seq2seq.alignment.aligner import Aligner, Symmetrized
+    from seq2seq.alignment.extraction import Extraction
     from seq2seq.evaluation.translator import Translator
 
     extraction = Extraction(config.extract, config.threshold, config.shift)
@@ -186,17 +183,16 @@ def _check_directions(config: AlignConfig) -> None:
 
 def _read(config: AlignConfig) -> Pairs:
     """The files of a model's work, which must fit together."""
-    sources = read_lines(Path(str(config.source)))
+    source = Path(str(config.source))
     if config.target is None:
-        return Pairs(sources, None, None)
-    targets = read_lines(Path(config.target))
-    _check_lengths(str(config.source), len(sources), config.target, len(targets))
+        return Pairs(read_lines(source), None, None)
+    sources, targets = read_aligned(source, Path(config.target))
     if config.gold is None:
         return Pairs(sources, targets, None)
     gold = read_gold(Path(config.gold), config.gold_base)
-    _check_lengths(str(config.source), len(sources), config.gold, len(gold))
-    for line, (source, target, (_, possible)) in enumerate(zip(sources, targets, gold, strict=True), start=1):
-        words = len(source.split()), len(target.split())
+    check_aligned(source, len(sources), Path(config.gold), len(gold))
+    for line, (words_from, words_to, (_, possible)) in enumerate(zip(sources, targets, gold, strict=True), start=1):
+        words = len(words_from.split()), len(words_to.split())
         for link in possible:
             if any(place >= size for place, size in zip(link, words, strict=True)):
                 shown = spell([(link[0] + config.gold_base, link[1] + config.gold_base)])
@@ -210,9 +206,9 @@ def _read(config: AlignConfig) -> Pairs:
 
 def _given(config: AlignConfig) -> tuple[list[Links], list[Gold]]:
     """Alignments that are there already, and their gold standard."""
-    links = read_alignments(Path(str(config.alignment)))
-    gold = read_gold(Path(str(config.gold)), config.gold_base)
-    _check_lengths(str(config.alignment), len(links), str(config.gold), len(gold))
+    files = Path(str(config.alignment)), Path(str(config.gold))
+    links, gold = read_alignments(files[0]), read_gold(files[1], config.gold_base)
+    check_aligned(files[0], len(links), files[1], len(gold))
     if config.gold_base == 0 and all(0 not in link for _, possible in gold for link in possible):
         LOGGER.warning("%s links no word 0; if its words are counted from 1, set gold_base=1", config.gold)
     return links, gold
@@ -225,30 +221,12 @@ def _error(links: Sequence[Links], gold: Sequence[Gold]) -> AlignmentError:
     return error
 
 
-def _check_lengths(name: str, lines: int, other: str, other_lines: int) -> None:
-    if lines != other_lines:
-        raise DataError(f"{name} has {lines:,} lines but {other} has {other_lines:,}; they must be aligned")
-    if lines == 0:
-        raise DataError(f"{name} is empty: there is nothing to align or to score")
-
-
 def _check_files(config: AlignConfig) -> None:
-    """ConfigError where a file can't be written, or would take the place of one that is read."""
-    names = {option: getattr(config, option) for option in (*READ, *WRITTEN)}
-    for option in WRITTEN:
-        name = names[option]
-        if name is None:
-            continue
-        if not Path(name).parent.is_dir():
-            raise ConfigError(f"{option}={name}: there is no folder {Path(name).parent}")
-        if option == "hypothesis" and holds_text(name):
-            raise ConfigError(
-                f"hypothesis={name} exists already, and it is where the model's translation is written; name a new "
-                "file, or delete this one; to align it as it is, set target in its place"
-            )
-        for other, other_name in names.items():
-            if other != option and other_name is not None and same_file(other_name, name):
-                raise ConfigError(f"{option}={name} is {other}={other_name} too; name another file")
+    """ConfigError where a file can't be written, or would take the place of another."""
+    if config.hypothesis is not None:
+        refuse_existing("hypothesis", config.hypothesis, "to align it as it is, set target in its place")
+    written = {option: getattr(config, option) for option in WRITTEN}
+    check_outputs(written, [getattr(config, option) for option in READ])
 
 
 def _impossible(config: AlignConfig) -> list[str]:
@@ -267,6 +245,12 @@ def _impossible(config: AlignConfig) -> list[str]:
         faults.append("gold=FILE is of given translations; set target=FILE too")
     if config.gold is None and config.scores is not None:
         faults.append("scores are against gold=FILE; set it, or leave scores out")
+    if not config.reverse_runs() and config.symmetrize != AlignConfig.symmetrize:
+        faults.append(f"symmetrize={config.symmetrize} makes one alignment of two; set reverse=FOLDER too")
+    if config.extract != "threshold" and config.threshold != AlignConfig.threshold:
+        faults.append(f"threshold={config.threshold} is of extract=threshold; set it too")
+    if config.target is not None and config.searched():
+        faults.append("search options are of the model's own translation; leave them out, or set hypothesis=FILE")
     return faults
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from seq2seq.evaluation.alignment import Link, Links
+from seq2seq.alignment.links import Link, Links
 
 Symmetrization = Literal["intersection", "union", "grow_diag_final_and"]
 NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))

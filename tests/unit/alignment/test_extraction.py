@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from seq2seq.evaluation.alignment import parse
-from seq2seq.evaluation.extraction import Extraction
+from seq2seq.alignment.extraction import Extraction
+from seq2seq.alignment.links import parse
 from seq2seq.evaluation.words import Words
 
 SOURCE = Words.of(["▁Ein", "▁Hund", "chen", "</s>"])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from seq2seq.evaluation.alignment import Links
-from seq2seq.evaluation.extraction import Extraction
+from seq2seq.alignment.extraction import Extraction
+from seq2seq.alignment.links import Links
 from seq2seq.evaluation.translation import EOS
 from seq2seq.evaluation.translator import Translator
 from seq2seq.evaluation.words import Words

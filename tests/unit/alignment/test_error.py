@@ -2,8 +2,8 @@
 
 import pytest
 
-from seq2seq.evaluation.alignment import Gold, parse
-from seq2seq.evaluation.alignment_error import AlignmentError
+from seq2seq.alignment.error import AlignmentError
+from seq2seq.alignment.links import Gold, parse
 
 
 def scores(*pairs):

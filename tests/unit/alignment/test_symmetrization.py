@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from seq2seq.evaluation.alignment import parse
-from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS, grow_diag_final_and, intersection, union
+from seq2seq.alignment.links import parse
+from seq2seq.alignment.symmetrization import SYMMETRIZATIONS, grow_diag_final_and, intersection, union
 
 NEIGHBOURS = [(-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)]
 
