@@ -84,7 +84,8 @@ def trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Trained
     words = [*corpus.words(), f"data.test={{{mapping}}}", f"run={ODD}", "trainer.max_epochs=3", *SMALL]
     said = script("train", *words, cwd=cwd)
     assert said.code == 0, said.err
-    return Trained(cwd, cwd / ODD, said)
+    run = cwd / ODD
+    return Trained(cwd, run, said, frozenset(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()))
 
 
 @pytest.fixture

@@ -16,13 +16,12 @@ from seq2seq.evaluation.translator import Translator
 
 
 @pytest.fixture(scope="module")
-def page(trained: Trained) -> Iterator[Path]:
-    """The report of the small model, by the script; other tests find the run as training left it."""
+def page(trained: Trained) -> Path:
+    """The report of the small model, by the script."""
     done = script("report", f"run={ODD}", "resamples=20", "threads=1", cwd=trained.cwd)
     assert done.code == 0, done.err
     assert done.out == f"{ODD}/report.html\n"
-    yield trained.run / "report.html"
-    (trained.run / "report.html").unlink()
+    return trained.run / "report.html"
 
 
 def test_the_maps_are_the_models_attention_between_words(page: Path, trained: Trained) -> None:

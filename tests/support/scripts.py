@@ -85,11 +85,12 @@ class Corpus(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A finished training: where it was run, its folder, and what the command said."""
+    """A finished training: where it was run, its folder, what the command said, and the files that it left in there."""
 
     cwd: Path
     run: Path
     said: Done
+    files: frozenset[str]
 
     @property
     def results(self) -> dict[str, Any]:
