@@ -127,7 +127,9 @@ class TestInABrowser:
         seen.evaluate("document.activeElement.blur()")
         assert self.weights(seen, "s") == pytest.approx(weights[1], abs=1e-3)
         seen.call("Emulation.setTouchEmulationEnabled", {"enabled": True})
-        seen.tap(".sentence:first-child .s .word[data-i='2']")
+        word = ".sentence:first-child .s .word[data-i='2']"
+        seen.tap(word)
+        seen.until(f"document.querySelector(\"{word}\").getAttribute('aria-pressed') === 'true'")
         assert self.weights(seen, "h") == pytest.approx([row[2] for row in weights], abs=1e-3)
 
     def test_the_heat_map_has_a_cell_for_each_pair(self, seen: Page, page: Path) -> None:

@@ -106,6 +106,13 @@ class Page:
         self.call("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
         self.call("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
+    def until(self, condition: str) -> None:
+        """Waits for what the browser does in its own time, such as making a click of a touch."""
+        end = time.monotonic() + 20
+        while not self.evaluate(condition):
+            assert time.monotonic() < end, condition
+            time.sleep(0.02)
+
     def press(self, key: str) -> None:
         code = {"ArrowRight": 39, "ArrowLeft": 37, "Tab": 9, "Escape": 27, "Enter": 13}[key]
         for kind in ("keyDown", "keyUp"):
@@ -124,10 +131,12 @@ class Page:
         return [event["params"] for event in self.events if event.get("method") == method]
 
     def _middle(self, selector: str) -> dict[str, float]:
-        box = self.evaluate(
-            f"(e => {{ e.scrollIntoView({{block: 'center', behavior: 'instant'}}); const b = e.getBoundingClientRect();"
-            f"return [b.x + b.width / 2, b.y + b.height / 2]; }})(document.querySelector({json.dumps(selector)}))"
-        )
+        element = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(f"{element}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        where = f"(b => [b.x + b.width / 2, b.y + b.height / 2])({element}.getBoundingClientRect())"
+        box = None
+        while box != (box := self.evaluate(where)):  # what was focused before may still be scrolling
+            self.evaluate("new Promise(done => setTimeout(() => requestAnimationFrame(done), 300))")
         return {"x": box[0], "y": box[1]}
 
     def _receive(self) -> dict[str, Any]:
