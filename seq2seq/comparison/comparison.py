@@ -98,15 +98,16 @@ def significance(key: str) -> Column:
 def by_length(rows: Iterable[Row]) -> list[Column]:
     """BLEU of each group of lengths that the rows have."""
     groups = dict.fromkeys(group for row in rows for group in row["bleu_by_length"])
-    return [
-        Column(group, lambda row, group=group: _one_digit(row["bleu_by_length"].get(group)))  # type: ignore[misc]
-        for group in groups
-    ]
+    return [_of_length(group) for group in groups]
 
 
 def machines(rows: Iterable[Row]) -> str:
     """On which the rows were trained, with precision and threads."""
     return "; ".join(sorted({str(row["device"]) for row in rows if row.get("device")}))
+
+
+def _of_length(group: str) -> Column:
+    return Column(group, lambda row: _one_digit(row["bleu_by_length"].get(group)))
 
 
 def _one_digit(value: float | None) -> str:

@@ -57,7 +57,7 @@ def recipe_row(name: str, rows: Sequence[Row], first: Sequence[Row], seed: int) 
 
 
 def permutation_p(first: Sequence[float], second: Sequence[float], seed: int = 1) -> float:
-    """The share of ways to share these numbers out whose means are at least as far apart (Fisher's exact test).
+    """The share of ways to share these numbers out whose means are at least as far apart: Fisher and Pitman's test.
 
     It asks whether other seeds would show the difference as well. Beyond MOST ways, as many are drawn at random.
     """

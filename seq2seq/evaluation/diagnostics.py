@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from seq2seq.models.encoders import padding_mask
+
 STILL = 1e-5  # parts of a sentence: attention that moves less doesn't move, but for rounding
 
 
@@ -45,8 +47,8 @@ class AttentionMeter:
 
     def add(self, weights: Tensor, source_lengths: Tensor, target_lengths: Tensor) -> None:
         """Weights (B, T, S), and the lengths (B,) of both sides, EOS counted."""
-        sources = _real(source_lengths, weights.shape[2], weights.device)  # (B, S)
-        targets = _real(target_lengths, weights.shape[1], weights.device)  # (B, T)
+        sources = padding_mask(source_lengths, weights.shape[2], weights.device)  # (B, S)
+        targets = padding_mask(target_lengths, weights.shape[1], weights.device)  # (B, T)
         attended = weights.float() * sources.unsqueeze(1) * targets.unsqueeze(2)
         attended = attended / attended.sum(2, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
         entropy = torch.special.entr(attended).sum((1, 2))  # (B,)
@@ -76,11 +78,6 @@ class AttentionMeter:
         moves = of_steps > 0 and of_expected > tokens * STILL**2
         correlation = together / (of_steps * of_expected) ** 0.5 if moves else 0.0
         return Diagnostics(entropy / tokens, normalized / tokens, covered / source_tokens, correlation)
-
-
-def _real(lengths: Tensor, size: int, device: torch.device) -> Tensor:
-    """(B, size), True at real tokens."""
-    return torch.arange(size, device=device) < lengths.to(device).unsqueeze(1)
 
 
 def _positions(mask: Tensor) -> Tensor:

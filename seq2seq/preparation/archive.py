@@ -42,6 +42,8 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, archive: 
         raise DataError(f"{archive}: {member.name!r} is not a file but a link or a device, and is not taken out")
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(f"{place.name}.partial")
-    with tar.extractfile(member) as source, partial.open("wb") as file:  # type: ignore[union-attr]
+    source = tar.extractfile(member)
+    assert source is not None  # as it is of a file
+    with source, partial.open("wb") as file:
         shutil.copyfileobj(source, file, 1 << 20)
     partial.replace(place)
