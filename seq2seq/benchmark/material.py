@@ -18,7 +18,7 @@ from seq2seq.data.lines import read_lines
 from seq2seq.data.prepare import encode_texts, read_texts
 from seq2seq.data.text import read_parallel
 from seq2seq.errors import CheckpointError, ConfigError
-from seq2seq.evaluation.saved import model_for
+from seq2seq.evaluation.saved import Described, Saved, model_for
 from seq2seq.evaluation.searching import override
 from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
@@ -47,6 +47,7 @@ class Material:
     config: Config
     tokenizers: TokenizerPair
     corpus: EncodedCorpus
+    limit: LengthLimit
     lines: Lines
     forced: int
 
@@ -57,15 +58,15 @@ class Material:
         Raises:
             ConfigError, DataError, CheckpointError: as train.py and translate.py do.
         """
-        tokenizers, lines = None, _named(config)
+        tokenizers, limit, lines = None, None, _named(config)
         if config.run is not None:
-            folder = RunFolder.open(Path(config.run))
-            config, tokenizers = _of_run(config, folder.read_config()), TokenizerPair.load(folder.tokenizer)
-            lines = lines or _tested(folder)
+            described = Described.read(Path(config.run))
+            config, tokenizers, limit = _of_run(config, described.config), described.tokenizers, described.limit
+            lines = lines or _tested(described.folder)
         if config.data.train_prefixes():
             texts = read_texts(config)
             corpora = encode_texts(config, texts, tokenizers)
-            corpus, tokenizers = corpora.train, corpora.tokenizers
+            corpus, tokenizers, limit = corpora.train, corpora.tokenizers, limit or corpora.limit
             lines = lines or Lines(texts.valid.source, texts.valid.target)
         else:
             tokenizers = tokenizers or words(measure.vocab_size)
@@ -76,12 +77,16 @@ class Material:
         slope = len(corpus.source) / max(1, len(corpus.target))
         config = config.replace(attention=config.attention.fitted(round(slope, 4)))
         forced = max(1, round(len(corpus.target) / len(corpus)))
-        return cls(config, tokenizers, corpus, lines, forced)
+        return cls(config, tokenizers, corpus, limit or LengthLimit(0.0, forced + 1), lines, forced)
 
     def fresh(self, config: Config) -> Seq2Seq:
         """An untrained model of `config`, the same each time."""
         seed_everything(config.seed)
         return model_for(config, self.tokenizers)
+
+    def trained(self) -> Seq2Seq:
+        """The run's model, with its best weights."""
+        return Saved.load(Path(str(self.config.run)), "best").model
 
     def translator(self, config: Config, precision: Precision, beam_size: int) -> Translator:
         """The run's model, or an untrained one of `config`, with the config's search at this beam size."""
@@ -148,6 +153,7 @@ def _of_run(asked: Config, stored: Config) -> Config:
         deterministic=asked.deterministic,
         seed=asked.seed,
         data=dataclasses.replace(asked.data, reverse_source=stored.data.reverse_source),
+        objective=asked.objective,
         optimizer=asked.optimizer,
         scheduler=asked.scheduler,
         trainer=asked.trainer,

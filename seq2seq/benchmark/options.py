@@ -12,9 +12,9 @@ from seq2seq.options import Auto, Precision, number
 from seq2seq.options.base import numbers
 from seq2seq.schema import Faults
 
-Comparison = Literal["models", "precision", "plain", "beams", "corpus", "lengths", "latency"]
+Comparison = Literal["models", "precision", "plain", "objectives", "beams", "corpus", "lengths", "latency"]
 
-NEEDING_RUN = {"latency"}
+NEEDING_RUN = {"objectives", "latency"}
 REFUSING_RUN = {  # and why
     "models": "it measures models of its own",
     "corpus": "it makes corpora of its own",

@@ -11,6 +11,7 @@ from seq2seq.benchmark.bench import Bench, Column, Table
 from seq2seq.benchmark.latency import latency
 from seq2seq.benchmark.machine import machine
 from seq2seq.benchmark.models import models, one, plain
+from seq2seq.benchmark.objectives import objectives
 from seq2seq.benchmark.options import BenchmarkConfig, Comparison
 from seq2seq.benchmark.precision import precision
 from seq2seq.benchmark.rounds import Spread
@@ -24,6 +25,7 @@ MODES: dict[Comparison | None, Callable[[Bench], Table]] = {
     "models": models,
     "precision": precision,
     "plain": plain,
+    "objectives": objectives,
     "beams": beams,
     "corpus": corpus,
     "lengths": lengths,

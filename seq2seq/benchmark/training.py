@@ -14,8 +14,9 @@ from seq2seq.benchmark.material import Material
 from seq2seq.config import Config
 from seq2seq.data.batch import Batch, collate
 from seq2seq.data.sampler import BatchSampler
+from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.runtime import Runtime
-from seq2seq.training.objectives import CrossEntropy
+from seq2seq.training.objectives import build_objective
 from seq2seq.training.optim import Schedule, last_update
 from seq2seq.training.state import random_state, set_random_state
 from seq2seq.training.updater import Updater
@@ -30,15 +31,22 @@ class Stretch(NamedTuple):
 
 
 class Training:
-    """A fresh model in training; `run` goes on where it stopped, whatever was measured in between.
+    """A model in training, a fresh one by default; `run` goes on where it stopped, whatever was measured in between.
 
     losses: the mean loss a token of every `report_every` updates; epoch: the first one's batches.
     """
 
-    def __init__(self, config: Config, material: Material, runtime: Runtime, report_every: int = 50) -> None:
+    def __init__(
+        self,
+        config: Config,
+        material: Material,
+        runtime: Runtime,
+        report_every: int = 50,
+        model: Seq2Seq | None = None,
+    ) -> None:
         self.material, self.runtime, self.report_every = material, runtime, report_every
-        self.model = material.fresh(config).to(runtime.device)
-        objective = CrossEntropy(config.trainer.label_smoothing, config.attention.coverage_loss)
+        self.model = (model or material.fresh(config)).to(runtime.device)
+        objective = build_objective(config, material.tokenizers.target, material.limit)
         self.updater = Updater(config, self.model, runtime, objective)
         self.sampler = BatchSampler.of(material.corpus, config.trainer, config.seed)
         self.accumulate = config.trainer.accumulate

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support.scripts import Command, Done, Trained, script
 
+from seq2seq.benchmark.objectives import OBJECTIVES
+
 QUICK = ["threads=1", "device=cpu", "precision=fp32", "benchmark.repeats=1", "benchmark.updates=1"]
 QUICK += ["benchmark.warmup=0", "benchmark.sentences=3", "benchmark.matrix_size=16", "output=speed.json"]
 FRESH = ["embedding_size=8", "benchmark.vocab_size=20", "trainer.batch_sentences=4"]
@@ -40,6 +42,16 @@ def test_beams_of_a_run(command: Command, model: str, here: Path) -> None:
     done = command("benchmark", "compare=beams", model, *words)
     assert done.code == 0, done.err
     assert [(row["beam"], row["sentences"]) for row in rows(here)] == [(1, 3), (2, 3), (2, 4)]
+
+
+def test_objectives_of_a_run(command: Command, model: str, here: Path) -> None:
+    done = command("benchmark", "compare=objectives", model, "trainer.batch_sentences=2", *QUICK)
+    assert done.code == 0, done.err
+    found = rows(here)
+    assert [row["name"] for row in found] == [*OBJECTIVES]
+    assert found[0]["times"] == 1
+    for row in found:
+        assert row["times"] == pytest.approx(row["milliseconds"]["median"] / found[0]["milliseconds"]["median"])
 
 
 def test_a_run_without_a_test_set(command: Command, trained: Trained, here: Path) -> None:

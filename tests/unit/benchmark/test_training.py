@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 import torch
 
 from seq2seq.benchmark.training import Training
@@ -59,3 +60,18 @@ def test_updates_take_several_batches_where_asked(make_bench) -> None:
     once = dataclasses.replace(bench.config, trainer=dataclasses.replace(bench.config.trainer, accumulate=1))
     both, single = (Training(config, bench.material, bench.runtime) for config in (bench.config, once))
     assert both.run(1).tokens == single.run(2).tokens
+
+
+def test_the_objective_is_the_configs(make_bench) -> None:
+    """R-Drop is cross entropy where two passes can't differ, and more where dropout makes them."""
+
+    def first_loss(objective: object, dropout: float) -> float:
+        parts = {part: {"name": "lstm", "dropout": dropout} for part in ("encoder", "decoder")}
+        bench = make_bench(objective=objective, **parts)
+        training = Training(bench.config, bench.material, bench.runtime, report_every=1)
+        training.run(1)
+        return training.losses[0]
+
+    weak, strong = ({"name": "r_drop", "alpha": alpha} for alpha in (0.0, 1000.0))
+    assert first_loss(strong, 0.0) == pytest.approx(first_loss("cross_entropy", 0.0), rel=1e-6)
+    assert first_loss(strong, 0.5) > first_loss(weak, 0.5)
