@@ -164,6 +164,8 @@ def _prepare(command: str) -> None:
                 if not (configs / group / f"{name}.yaml").exists():
                     store.store(group=group, name=name, node={**asdict(options()), "name": name})
         return
+    for group in COMPONENTS:  # a training composed in this process before may have left some; see _folder
+        store.repo.pop(group, None)
     store.store(name=command, node=OmegaConf.load(configs / f"{command}.yaml"))
     store.store(name=command, node=OmegaConf.load(configs / "hydra" / "help" / f"{command}.yaml"), group="hydra/help")
     for choice in configs.glob(f"hydra/{OWN_GROUPS.get(command)}/*.yaml"):

@@ -88,6 +88,7 @@ def test_n_best_is_a_json_object_a_line(command: Command, model: str) -> None:
 def test_attention_has_a_row_for_each_token_and_a_column_for_each_piece(command: Command, model: str) -> None:
     done = command("translate", model, "attention=true", "search.n_best=2", stdin=TEXT + b"\n")
     blank = {"text": "", "score": 0.0, "log_prob": 0.0, "tokens": [], "attention": []}
+    assert done.code == 0, done.err
     assert json.loads(done.lines[-1]) == {"source": "", "source_tokens": ["</s>"], "hypotheses": [blank]}
     for line in done.lines[:-1]:
         content = json.loads(line)

@@ -122,3 +122,10 @@ def test_groups_are_the_folders_of_configs() -> None:
     assert groups("translate") == ["hydra"]
     assert groups("compare") == ["hydra", "table"]
     assert groups("prepare_data") == ["hydra", "recipe"]
+
+
+def test_a_training_leaves_no_group_for_the_commands_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's attention makes `attention` a group, where translate.py has an option of that name."""
+    monkeypatch.setitem(COMPONENTS, "attention", {**COMPONENTS["attention"], "mine": COMPONENTS["attention"]["cosine"]})
+    assert jobs("train", ["attention=mine"])[0].plain["attention"]["name"] == "mine"
+    assert jobs("translate", ["++attention=true"])[0].plain["attention"] is True
