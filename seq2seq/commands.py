@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seq2seq.config import checked
-from seq2seq.options import RuntimeConfig, listed, number
+from seq2seq.options import Auto, RuntimeConfig, listed, number
 
 WHICH_MODEL = "which model? set run=FOLDER, the folder that train.py left"
 
@@ -36,6 +36,7 @@ class TranslateConfig(ModelConfig):
     input: str = "-"
     output: str = "-"
     batch_size: int = number(64, 1)
+    workers: int | Auto = number("auto", 0, 1024)
     resume: bool = False
     input_format: Literal["text", "json"] = "text"
     attention: bool = False
@@ -49,4 +50,9 @@ def _impossible(config: TranslateConfig) -> list[str]:
     faults = [] if any(config.runs()) else [WHICH_MODEL]
     if config.resume and config.output == "-":
         faults.append("resume=true goes on with a file, and output=- is none; set output=FILE")
+    if config.batch_size == 1 and config.workers not in ("auto", 0):
+        faults.append(
+            f"workers={config.workers} spreads the batches of many lines, but batch_size=1 answers each line before it "
+            "reads the next; leave one of them out"
+        )
     return faults

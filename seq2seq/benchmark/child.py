@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from seq2seq.data.processes import Process
 from seq2seq.errors import DataError, TrainingError
+from seq2seq.processes import Process, Purpose
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -19,7 +19,7 @@ def alone(task: Callable[[Request], Answer], request: Request, name: str) -> Ans
     Raises:
         TrainingError: the process died.
     """
-    with Process(_Quiet(task)) as process:
+    with Process(_Quiet(task), Purpose("measures")) as process:
         try:
             answer: Answer = process.ask(request)
         except DataError as error:

@@ -36,6 +36,7 @@ class MeasureConfig:
     sentences: int = number(256, 1, 1_000_000)
     beams: list[int] | Auto = numbers("auto", 1, 1000, most=20, least=1)
     translate_precision: Precision = "auto"
+    workers: int = number(0, 0, 1024)
     matrix_size: int | Auto = number("auto", 1, 32_768)
     pairs: list[int] = numbers([1000, 10_000, 100_000, 1_000_000], 1, 10_000_000, most=20, least=1)
     lines: list[int] = numbers([250, 1000, 4000], 1, 1_000_000, most=20, least=1)

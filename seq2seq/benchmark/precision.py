@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from functools import partial
 
 from seq2seq.benchmark.bench import Bench, Column, Row, Table
@@ -98,25 +99,28 @@ def _runtime(bench: Bench, name: Precision, training: bool) -> Runtime:
 
 
 def _translated(bench: Bench, beam: int) -> list[Row]:
-    config, lines = bench.config, bench.material.lines
-    works = {
-        name: Translating(
-            bench.material.translator(config, name, beam),
-            lines.source,
-            config.trainer.translate_batch,
+    """Each precision; with benchmark.workers, each spread over these as well."""
+    config, lines, measure = bench.config, bench.material.lines, bench.measure
+    works: dict[tuple[str, Precision], Translating] = {}
+    with ExitStack() as stack:
+        for name in translating_precisions(bench):
+            translator = bench.material.translator(config, name, beam)
+            for workers in sorted({0, measure.workers}):
+                spread = stack.enter_context(translator.spread(workers)) if workers else translator
+                title = f"translation, beam {beam}" + (f", {workers} workers" if workers else "")
+                works[title, name] = Translating(spread, lines.source, config.trainer.translate_batch)
+        speeds = interleaved(
+            f"beam {beam}", {" ".join(row): work.sample for row, work in works.items()}, measure.repeats
         )
-        for name in translating_precisions(bench)
-    }
-    speeds = interleaved(f"beam {beam}", {name: work.sample for name, work in works.items()}, bench.measure.repeats)
-    exact = works["fp32"].texts
+    exact = works[f"translation, beam {beam}", "fp32"].texts
     return [
         {
-            "name": f"translation, beam {beam}",
+            "name": title,
             "precision": name,
             "sentences": len(work.lines),
             "bleu": corpus_bleu(work.texts, lines.reference, config.metric),
             "changed": sum(a != b for a, b in zip(work.texts, exact, strict=True)),
-            **speeds[name],
+            **speeds[f"{title} {name}"],
         }
-        for name, work in works.items()
+        for (title, name), work in works.items()
     ]

@@ -9,12 +9,13 @@ from seq2seq.evaluation.translator import Translator
 
 
 class Translating:
-    """`lines` by a translator, again and again; the first batch once before the clock starts."""
+    """`lines` by a translator, again and again; some once before the clock starts."""
 
     def __init__(self, translator: Translator, lines: Sequence[str], batch_size: int) -> None:
         self.translator, self.lines, self.batch_size = translator, lines, batch_size
         self.texts: list[str] = []  # of the last time
-        translator.translate(lines[:batch_size], batch_size=batch_size)
+        workers = 1 if translator.crew is None else 2 * translator.crew.size  # twice, so that none is left out
+        translator.translate(lines[: workers * batch_size], batch_size=batch_size)
 
     def sample(self) -> dict[str, float]:
         """Sentences a second, once through."""

@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 from seq2seq.data.text import Block, TrainingText
 from seq2seq.options import TokenizerConfig
+from seq2seq.processes import Purpose
 from seq2seq.text.pair import TokenizerPair
 from seq2seq.text.tokenizer import sampled
+
+PREPARING = Purpose("prepares the training data", "data.workers")
 
 
 class EncodedPairs(NamedTuple):

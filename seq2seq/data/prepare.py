@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 from seq2seq.config import Config
 from seq2seq.data.cache import Cache, key_of
 from seq2seq.data.corpus import EncodedCorpus
-from seq2seq.data.encode import Encoder, TokenizerTraining
+from seq2seq.data.encode import PREPARING, Encoder, TokenizerTraining
 from seq2seq.data.lengths import LengthLimit
-from seq2seq.data.processes import Process
 from seq2seq.data.store import StoredPairs
 from seq2seq.data.text import ParallelText, TrainingText, hold_out, overlap, read_parallel, survey
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.files import read_json, sha256, write_json
 from seq2seq.options.base import available_cores, resolve
+from seq2seq.processes import Process
 from seq2seq.text.pair import TokenizerPair
 
 LOGGER = logging.getLogger("seq2seq")
@@ -152,7 +152,7 @@ def _tokenizers(config: Config, texts: Texts, cache: Cache, processes: int) -> T
         task = TokenizerTraining(options, config.seed)
         if processes:  # learning takes gigabytes, and this process would keep them
             LOGGER.info("learning the tokenizer from %s pairs", f"{len(texts.train):,}")
-            with Process(task) as process:
+            with Process(task, PREPARING) as process:
                 pair: TokenizerPair = process.ask(texts.train)
         else:
             pair = task(texts.train)

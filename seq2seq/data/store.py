@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.data.corpus import EncodedCorpus
-from seq2seq.data.encode import EncodedPairs, Encoder
+from seq2seq.data.encode import PREPARING, EncodedPairs, Encoder
 from seq2seq.data.lengths import LengthLimit
-from seq2seq.data.processes import in_order
 from seq2seq.data.text import TrainingText
 from seq2seq.errors import CheckpointError, DataError
 from seq2seq.files import SPARE, mebibytes, read_json, write_json
+from seq2seq.processes import in_order
 from seq2seq.progress import Progress
 
 
@@ -51,7 +51,7 @@ class StoredPairs:
         """
         counts, too_long = Counter[tuple[int, int]](), 0
         with CorpusFiles(folder) as files, Progress("encode", len(text), "pairs", every=10.0) as bar:
-            for encoded in in_order(encoder, text.blocks(), processes):
+            for encoded in in_order(encoder, text.blocks(), processes, PREPARING):
                 files.append(encoded)
                 counts.update(encoded.counts())
                 too_long += encoded.too_long

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,13 +22,17 @@ from seq2seq.evaluation.output import Sink, Written, standard
 from seq2seq.evaluation.source import LINE_BREAKS, Source, warn
 from seq2seq.evaluation.translation import Hypothesis, Translation
 from seq2seq.evaluation.translator import Translator
+from seq2seq.options.base import available_cores, resolve
 from seq2seq.progress import Progress
 from seq2seq.runtime import DTYPES
 
 LOGGER = logging.getLogger("seq2seq")
 BATCHES_READ = 20  # read ahead, so that sentences of like length can be translated together,
+BATCHES_A_WORKER = 10  # or so many for each process, so that none waits long for the last one,
 BYTES_READ = 1 << 24  # but of long lines no more than this, for they and their pieces stand in memory meanwhile,
 BYTES_ATTENDED = 1 << 16  # nor than this where attention is wanted: a weight for each pair of pieces
+MOST_WORKERS = 8  # that nobody asked for: each takes a few hundred megabytes,
+SECONDS_ALONE = 10.0  # and a few seconds to start, which must be worth it
 ESCAPED = re.compile(f"[{LINE_BREAKS}\ud800-\udfff]")  # what JSON has to spell: a reader would end the line, or stop
 
 
@@ -46,11 +51,14 @@ def translate(config: TranslateConfig) -> None:
             raise ConfigError("resume=true has to read the input once more, which is typed here; set input=FILE")
         batch_size = 1 if interactive else config.batch_size
         lines = Line.read(source, sys.stderr if interactive else None)
-        most = batch_size * BATCHES_READ if batch_size > 1 else 1
+        workers = _most_workers(config) if batch_size > 1 else 0
+        most = batch_size * max(BATCHES_READ, BATCHES_A_WORKER * workers) if batch_size > 1 else 1
         most_bytes = BYTES_ATTENDED if config.attention else BYTES_READ
         written = Written.of(config.output) if config.resume else Written()
         chunks = written.skip(_chunks(lines, most, most_bytes, config.input))
         translator = _load(config)
+        if config.workers == "auto" and translator.runtime.device.type != "cpu":
+            workers = 0
         gc.freeze()  # what is loaded stays: without this, Python looks through all of it for garbage again and again
         sink = Sink.open(config.output, written.size, stack)
         if interactive:
@@ -63,7 +71,11 @@ def translate(config: TranslateConfig) -> None:
         as_json = config.attention or translator.search.n_best > 1 or config.input_format == "json"
         shown = not interactive and batch_size > 1
         bar = stack.enter_context(Progress("translate", None, "lines", every=10.0, shown=shown))
+        start = time.monotonic()
         for chunk in chunks:
+            long = len(chunk) == most and time.monotonic() - start >= SECONDS_ALONE
+            if workers and translator.crew is None and (long or config.workers != "auto"):
+                translator = stack.enter_context(translator.spread(workers))
             sources, fault = _sources(chunk, translator, config.input_format)
             translations = translator.translate_read(sources, batch_size=batch_size, attention=config.attention)
             new = translations[max(0, written.lines + 1 - chunk[0].number) :]
@@ -73,6 +85,12 @@ def translate(config: TranslateConfig) -> None:
             bar.update(len(new))
             if shown and bar.due:
                 bar.say(f"translated {bar.done:,} lines")
+
+
+def _most_workers(config: TranslateConfig) -> int:
+    """Of the processes that may translate: those asked for, or one a thread, within reason."""
+    threads = resolve(config.threads, available_cores())
+    return resolve(config.workers, min(threads, MOST_WORKERS) if threads > 1 else 0)
 
 
 def _open_input(name: str, stack: ExitStack) -> BinaryIO:

@@ -44,6 +44,16 @@ def test_beams_of_a_run(command: Command, model: str, here: Path) -> None:
     assert [(row["beam"], row["sentences"]) for row in rows(here)] == [(1, 3), (2, 3), (2, 4)]
 
 
+def test_workers_change_speed_alone(command: Command, model: str, here: Path) -> None:
+    words = ["benchmark.beams=[2]", "benchmark.workers=2", "trainer.translate_batch=4"]
+    done = command("benchmark", "compare=precision", model, *words, *QUICK)
+    assert done.code == 0, done.err
+    found = {(row["name"], row["precision"]): row for row in rows(here)}
+    for name in ("fp32", "int8"):
+        alone, spread = (found[f"translation, beam 2{more}", name] for more in ("", ", 2 workers"))
+        assert (alone["bleu"], alone["changed"]) == (spread["bleu"], spread["changed"])
+
+
 def test_objectives_of_a_run(command: Command, model: str, here: Path) -> None:
     done = command("benchmark", "compare=objectives", model, "trainer.batch_sentences=2", *QUICK)
     assert done.code == 0, done.err

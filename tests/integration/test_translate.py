@@ -65,6 +65,7 @@ def test_the_batch_size_changes_no_text(words: list[str], command: Command, mode
     assert len(set(at_once.lines)) > 1
     assert command("translate", model, *words, "batch_size=1", stdin=TEXT).lines == at_once.lines
     assert command("translate", model, *words, "batch_size=5", stdin=TEXT).lines == at_once.lines
+    assert command("translate", model, *words, "batch_size=5", "workers=2", stdin=TEXT).lines == at_once.lines
 
 
 def test_n_best_is_a_json_object_a_line(command: Command, model: str) -> None:

@@ -126,7 +126,7 @@ def write_input(path: Path, count: int) -> None:
 def translate(place: Path, words: Sequence[str], limit: float) -> Load:
     """Translates place/in to place/out, watched."""
     (place / "out").unlink(missing_ok=True)
-    command = [sys.executable, str(SCRIPTS / "translate.py"), *words, "input=in", "output=out"]
+    command = [sys.executable, str(SCRIPTS / "translate.py"), *words, "workers=0", "input=in", "output=out"]
     environment = {**os.environ, "OMP_NUM_THREADS": words[2].partition("=")[2]}
     start = time.monotonic()
     with (

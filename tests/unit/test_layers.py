@@ -21,7 +21,7 @@ FILES = {
 
 BASE = {"errors", "schema", "options", "combinations", "config"}
 FOLDER = {"files", "outputs", "manifest", "checkpoints", "runs"}
-SERVICES = {"runtime", "progress"}
+SERVICES = {"runtime", "progress", "processes"}
 PARTS = {"search", "models", "models.build", "text", "data"}
 # Each part and the parts that it may import, besides itself; a part is a folder, or a file at the root.
 ALLOWED = {
@@ -40,13 +40,14 @@ ALLOWED = {
     "files": {"errors"},
     "outputs": {"errors", "files"},
     "locks": set(),
+    "processes": {"errors"},
     "nested": {"errors"},
     "manifest": {"errors", "files"},
     "checkpoints": {"errors", "files", "manifest", "models", "nested"},
     "runs": {"errors", "config", "checkpoints", "files", "locks"},
     "runtime": {"errors", "config", "options"},
     "text": BASE,
-    "data": BASE | {"text", "files", "locks", "progress"},
+    "data": BASE | {"text", "files", "locks", "processes", "progress"},
     "models": {"errors"},
     "models.build": {"errors", "config", "options", "schema", "models"},
     "search": set(),

@@ -1,9 +1,12 @@
 """Lines on their way through the filter; integration/test_translate.py runs the program itself."""
 
+import copy
 import json
 import os
 import re
 import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -187,3 +190,47 @@ def test_a_model_without_attention_has_none_to_give(filtered, tmp_path):
         "attention=true: this model has no attention; leave it out, or use a model with attention"
     )
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "asked"),
+    [
+        (5, {"threads": 2}, []),
+        (12, {"threads": 2}, [2]),
+        (12, {"threads": 2, "alone": 3600}, []),  # done before they would have started
+        (12, {"threads": 1}, []),
+        (12, {"threads": 2, "workers": 0}, []),
+        (60, {"threads": 5}, [5]),
+        (600, {"threads": 100}, [8]),
+        (1, {"threads": 1, "workers": 3}, [3]),
+        (12, {"threads": 2, "batch_size": 1}, []),
+    ],
+)
+def test_processes_that_nobody_asked_for_are_for_long_inputs(filtered, monkeypatch, lines, options, asked):
+    options, spread = dict(options), []
+
+    @contextmanager
+    def recorded(self, workers):
+        spread.append(workers)
+        other = copy.copy(self)
+        other.crew = SimpleNamespace(answers=lambda requests: map(self.found_together, requests))
+        yield other
+
+    monkeypatch.setattr(Translator, "spread", recorded)
+    monkeypatch.setattr(module, "SECONDS_ALONE", options.pop("alone", 0.0))
+    monkeypatch.setattr(module, "BATCHES_READ", 3)
+    monkeypatch.setattr(module, "BATCHES_A_WORKER", 1)
+    items = lines_of({"text": SOURCES[i % 3]} for i in range(lines))
+
+    def texts(**options):
+        return [json.loads(line)["hypotheses"][0]["text"] for line in filtered(items, **options)]
+
+    found = texts(**{"batch_size": 2, **options})
+    assert spread == asked
+    assert found == texts(threads=1, workers=0)
+
+
+def test_workers_for_one_line_at_a_time_are_refused():
+    with pytest.raises(ConfigError, match=r"^workers=2 spreads the batches of many lines, but batch_size=1 answers"):
+        TranslateConfig.from_dict({"run": "x", "workers": 2, "batch_size": 1})
+    TranslateConfig.from_dict({"run": "x", "workers": 0, "batch_size": 1})
