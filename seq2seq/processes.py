@@ -33,58 +33,63 @@ Answer = TypeVar("Answer")
 
 
 class Purpose(NamedTuple):
-    """For messages: what processes do, and the option that says how many there are, if one does."""
+    """For messages: what processes do, the option that says how many there are, and how few do with little memory."""
 
     work: str
     option: str | None = None
+    fewest: int = 1
 
-    def advice(self, number: int, or_else: str = "") -> str:
-        """What to do about it: have so many of them."""
-        return or_else if self.option is None else f"set {self.option}={number}" + (f" or {or_else}" if or_else else "")
+    def advice(self, number: int, otherwise: str) -> str:
+        """To have so many processes, or to do otherwise."""
+        return otherwise if self.option is None else f"set {self.option}={number} or {otherwise}"
+
+
+class ProcessError(DataError):
+    """A process that can't be started, can't be given its task, or has died."""
+
+
+def pickled(task: Callable[[Any], Any], purpose: Purpose) -> bytes:
+    """What processes are given. ProcessError where the task is made of what no module has."""
+    try:
+        return pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        advice = purpose.advice(0, "define what it is made of at the top of a module")
+        raise ProcessError(f"nothing can be given to a process that {purpose.work} ({error}); {advice}") from error
 
 
 class Process:
-    """A process that calls one `task`; task, requests and answers must pickle. Use as a context manager.
+    """A process that calls one task; task, requests and answers must pickle. Use as a context manager.
 
     Raises:
-        DataError: it can't be started; where it is asked, it has died, or its task can't be imported there.
+        ProcessError: it can't be started, or doesn't know what the task is made of; when asked: it has died.
     """
 
-    def __init__(self, task: Callable[[Any], Any], purpose: Purpose) -> None:
+    def __init__(self, task: bytes, purpose: Purpose) -> None:
         self.purpose = purpose
-        try:
-            pickled = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            advice = purpose.advice(0, "define what it is made of at the top of a module")
-            raise DataError(f"nothing can be given to a process that {purpose.work} ({error}); {advice}") from error
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         except OSError as error:
             advice = purpose.advice(0, "end others")
-            raise DataError(f"no process can be started: {error.strerror}; {advice}") from error
+            raise ProcessError(f"no process can be started: {error.strerror}; {advice}") from error
         try:
             self._send([path or os.getcwd() for path in sys.path])
             self._send(purpose)
-            self._send(pickled)  # as bytes, which arrive whole, also where no task can be made of them
+            self._send(task)  # as bytes, which arrive whole, also where no task can be made of them
+            self._answer()
         except BaseException:
             self.close()
             raise
 
+    @classmethod
+    def of(cls, task: Callable[[Any], Any], purpose: Purpose) -> Process:
+        return cls(pickled(task, purpose), purpose)
+
     def ask(self, request: Any) -> Any:
-        """The task's answer, or what it raised; DataError where the process has died."""
+        """The task's answer, or what it raised; ProcessError where the process has died."""
         self._send(request)
-        assert self._process.stdout is not None
-        try:
-            logged, error, answer = pickle.load(self._process.stdout)
-        except (EOFError, pickle.UnpicklingError):
-            raise self._died() from None
-        for level, line in logged:
-            LOGGER.log(level, line)
-        if error is not None:
-            raise error
-        return answer
+        return self._answer()
 
     def close(self) -> None:
         """Ends the process; it holds nothing that could be lost."""
@@ -101,6 +106,18 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        try:
+            logged, error, answer = pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError):
+            raise self._died() from None
+        for level, line in logged:
+            LOGGER.log(level, line)
+        if error is not None:
+            raise error
+        return answer
+
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
         try:
@@ -109,12 +126,12 @@ class Process:
         except BrokenPipeError:
             raise self._died() from None
 
-    def _died(self) -> DataError:
+    def _died(self) -> ProcessError:
         code = self._process.wait()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return DataError(
-            f"a process that {self.purpose.work} has died ({how}); if memory ran out, "
-            f"{self.purpose.advice(1, 'make room')}, and start again"
+        advice = self.purpose.advice(self.purpose.fewest, "make room")
+        return ProcessError(
+            f"a process that {self.purpose.work} has died ({how}); if memory ran out, {advice}, and start again"
         )
 
 
@@ -126,33 +143,40 @@ class Crew:
         self._idle: SimpleQueue[Process] = SimpleQueue()
         self._processes: list[Process] = []
         self._threads = ThreadPoolExecutor(processes)
+        given = pickled(task, purpose)
 
         def start(_: int) -> None:  # a task of many megabytes takes its time through a pipe
-            process = Process(task, purpose)
+            process = Process(given, purpose)
             self._processes.append(process)
             self._idle.put(process)
 
         try:
             list(self._threads.map(start, range(processes)))
         except BaseException:
+            self._threads.shutdown(cancel_futures=True)  # those that are starting are then known, and end
             self.close()
             raise
 
     def answers(self, requests: Iterable[Any]) -> Iterator[Any]:
         """task(request) of each request, in their order; few are taken before their answers are."""
         under_way: deque[Future[Any]] = deque()
-        for request in requests:
-            under_way.append(self._threads.submit(self._ask, request))
-            if len(under_way) > 2 * self.size:
+        try:
+            for request in requests:
+                under_way.append(self._threads.submit(self._ask, request))
+                if len(under_way) > 2 * self.size:
+                    yield under_way.popleft().result()
+            while under_way:
                 yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        finally:
+            for future in under_way:  # nobody waits for these any more
+                future.cancel()
 
     def close(self) -> None:
         """Ends the processes, and with them whatever they still had to do."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for process in self._processes:
             process.close()
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.shutdown()
 
     def __enter__(self) -> Crew:
         return self
@@ -180,7 +204,10 @@ def in_order(
 
 
 def serve() -> None:
-    """What such a process does: reads the task, then answers requests with log lines, an error or None, an answer."""
+    """What such a process does: it reads the task and says whether it can; then it answers requests.
+
+    An answer is log lines, an error or None, and what the task gave.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the one that started this decides
     threading.Thread(target=_end_with_starter, daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
@@ -189,8 +216,20 @@ def serve() -> None:
     LOGGER.setLevel(logging.INFO)
     LOGGER.addHandler(logged)
     LOGGER.propagate = False
-    task = _received()
+    purpose: Purpose = pickle.load(sys.stdin.buffer)
+    error: Exception | None = None
+    answer = None
+    try:
+        task = pickle.loads(pickle.load(sys.stdin.buffer))
+    except (AttributeError, ImportError) as raised:
+        advice = purpose.advice(0, "define it in a module that can be imported")
+        message = f"a process that {purpose.work} doesn't know all that this one does ({raised}); {advice}"
+        error = ProcessError(message)
     while True:
+        lines = [(record.levelno, record.getMessage()) for record in logged.buffer]
+        logged.buffer.clear()
+        pickle.dump((lines, error, answer), answers, pickle.HIGHEST_PROTOCOL)
+        answers.flush()
         try:
             request = pickle.load(sys.stdin.buffer)
         except EOFError:
@@ -201,28 +240,6 @@ def serve() -> None:
         except Exception as raised:
             raised.add_note(traceback.format_exc())
             error = raised
-        lines = [(record.levelno, record.getMessage()) for record in logged.buffer]
-        logged.buffer.clear()
-        pickle.dump((lines, error, answer), answers, pickle.HIGHEST_PROTOCOL)
-        answers.flush()
-
-
-def _received() -> Callable[[Any], Any]:
-    """The task; where it can't be made here, one that says so."""
-    purpose: Purpose = pickle.load(sys.stdin.buffer)
-    pickled = pickle.load(sys.stdin.buffer)
-    try:
-        task: Callable[[Any], Any] = pickle.loads(pickled)
-    except (AttributeError, ImportError) as error:
-        fault = DataError(
-            f"a process that {purpose.work} doesn't know all that this one does ({error}); "
-            + purpose.advice(0, "define it in a module that can be imported")
-        )
-
-        def task(_: Any) -> Any:
-            raise fault
-
-    return task
 
 
 def _end_with_starter() -> None:

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from seq2seq.errors import DataError, TrainingError
-from seq2seq.processes import Process, Purpose
+from seq2seq.errors import TrainingError
+from seq2seq.processes import Process, ProcessError, Purpose
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -19,12 +19,12 @@ def alone(task: Callable[[Request], Answer], request: Request, name: str) -> Ans
     Raises:
         TrainingError: the process died.
     """
-    with Process(_Quiet(task), Purpose("measures")) as process:
-        try:
+    try:
+        with Process.of(_Quiet(task), Purpose("measures")) as process:
             answer: Answer = process.ask(request)
-        except DataError as error:
-            raise TrainingError(f"{name}: no result from its process, for which memory may have run out") from error
-    return answer
+            return answer
+    except ProcessError as error:
+        raise TrainingError(f"{name}: {error}") from error
 
 
 class _Quiet:

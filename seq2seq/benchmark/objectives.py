@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
 from seq2seq.benchmark.bench import Bench, Column, Table, with_parts
 from seq2seq.benchmark.rounds import in_turn, interleaved
 from seq2seq.benchmark.training import Training
+from seq2seq.errors import ConfigError
+
+LOGGER = logging.getLogger("seq2seq")
 
 # Rows of compare=objectives: a name, and the objective's options. The first is what the others are compared with.
 OBJECTIVES: dict[str, dict[str, Any]] = {
@@ -24,10 +28,12 @@ def objectives(bench: Bench) -> Table:
     config, measure = bench.config, bench.measure
     trainings: dict[str, Training] = {}
     for name, options in OBJECTIVES.items():
-        parts = {"objective": options, "init": config.run}
-        trainings[name] = Training(
-            with_parts(config, parts), bench.material, bench.runtime, model=bench.material.trained()
-        )
+        try:
+            parts = with_parts(config, {"objective": options, "init": config.run})
+        except ConfigError as error:  # such as an attention with a loss of its own, for which samples are no references
+            LOGGER.info("left out: %s: %s", name, error)
+            continue
+        trainings[name] = Training(parts, bench.material, bench.runtime, model=bench.material.trained())
     in_turn("warm-up", [(name, partial(training.run, measure.warmup)) for name, training in trainings.items()])
 
     def sample(training: Training) -> dict[str, float]:

@@ -12,6 +12,7 @@ from seq2seq.benchmark.training import Training
 from seq2seq.benchmark.translating import Translating
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import corpus_bleu
+from seq2seq.evaluation.translator import check_spread
 from seq2seq.options import Precision, RuntimeConfig
 from seq2seq.runtime import Runtime
 
@@ -36,6 +37,7 @@ COLUMNS = [
 def precision(bench: Bench) -> Table:
     """The same training in each precision; with a run, its translation of the test set in each."""
     rows = []
+    check_spread(bench.measure.workers, bench.runtime)
     if bench.config.run is None or bench.config.data.train_prefixes():
         rows += _trained(bench)
     if bench.config.run is not None:
@@ -106,7 +108,7 @@ def _translated(bench: Bench, beam: int) -> list[Row]:
         for name in translating_precisions(bench):
             translator = bench.material.translator(config, name, beam)
             for workers in sorted({0, measure.workers}):
-                spread = stack.enter_context(translator.spread(workers)) if workers else translator
+                spread = stack.enter_context(translator.spread(workers))
                 title = f"translation, beam {beam}" + (f", {workers} workers" if workers else "")
                 works[title, name] = Translating(spread, lines.source, config.trainer.translate_batch)
         speeds = interleaved(

@@ -152,7 +152,7 @@ def _tokenizers(config: Config, texts: Texts, cache: Cache, processes: int) -> T
         task = TokenizerTraining(options, config.seed)
         if processes:  # learning takes gigabytes, and this process would keep them
             LOGGER.info("learning the tokenizer from %s pairs", f"{len(texts.train):,}")
-            with Process(task, PREPARING) as process:
+            with Process.of(task, PREPARING) as process:
                 pair: TokenizerPair = process.ask(texts.train)
         else:
             pair = task(texts.train)

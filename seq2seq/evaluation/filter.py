@@ -22,13 +22,12 @@ from seq2seq.evaluation.output import Sink, Written, standard
 from seq2seq.evaluation.source import LINE_BREAKS, Source, warn
 from seq2seq.evaluation.translation import Hypothesis, Translation
 from seq2seq.evaluation.translator import Translator
-from seq2seq.options.base import available_cores, resolve
+from seq2seq.processes import ProcessError
 from seq2seq.progress import Progress
 from seq2seq.runtime import DTYPES
 
 LOGGER = logging.getLogger("seq2seq")
 BATCHES_READ = 20  # read ahead, so that sentences of like length can be translated together,
-BATCHES_A_WORKER = 10  # or so many for each process, so that none waits long for the last one,
 BYTES_READ = 1 << 24  # but of long lines no more than this, for they and their pieces stand in memory meanwhile,
 BYTES_ATTENDED = 1 << 16  # nor than this where attention is wanted: a weight for each pair of pieces
 MOST_WORKERS = 8  # that nobody asked for: each takes a few hundred megabytes,
@@ -51,14 +50,12 @@ def translate(config: TranslateConfig) -> None:
             raise ConfigError("resume=true has to read the input once more, which is typed here; set input=FILE")
         batch_size = 1 if interactive else config.batch_size
         lines = Line.read(source, sys.stderr if interactive else None)
-        workers = _most_workers(config) if batch_size > 1 else 0
-        most = batch_size * max(BATCHES_READ, BATCHES_A_WORKER * workers) if batch_size > 1 else 1
+        most = batch_size * BATCHES_READ if batch_size > 1 else 1
         most_bytes = BYTES_ATTENDED if config.attention else BYTES_READ
         written = Written.of(config.output) if config.resume else Written()
         chunks = written.skip(_chunks(lines, most, most_bytes, config.input))
         translator = _load(config)
-        if config.workers == "auto" and translator.runtime.device.type != "cpu":
-            workers = 0
+        work = Work(translator, config, batch_size, stack)
         gc.freeze()  # what is loaded stays: without this, Python looks through all of it for garbage again and again
         sink = Sink.open(config.output, written.size, stack)
         if interactive:
@@ -71,13 +68,9 @@ def translate(config: TranslateConfig) -> None:
         as_json = config.attention or translator.search.n_best > 1 or config.input_format == "json"
         shown = not interactive and batch_size > 1
         bar = stack.enter_context(Progress("translate", None, "lines", every=10.0, shown=shown))
-        start = time.monotonic()
         for chunk in chunks:
-            long = len(chunk) == most and time.monotonic() - start >= SECONDS_ALONE
-            if workers and translator.crew is None and (long or config.workers != "auto"):
-                translator = stack.enter_context(translator.spread(workers))
             sources, fault = _sources(chunk, translator, config.input_format)
-            translations = translator.translate_read(sources, batch_size=batch_size, attention=config.attention)
+            translations = work.translate(sources)
             new = translations[max(0, written.lines + 1 - chunk[0].number) :]
             sink.write(_json(translation, config.attention) if as_json else translation.text for translation in new)
             if fault is not None:
@@ -87,10 +80,41 @@ def translate(config: TranslateConfig) -> None:
                 bar.say(f"translated {bar.done:,} lines")
 
 
-def _most_workers(config: TranslateConfig) -> int:
-    """Of the processes that may translate: those asked for, or one a thread, within reason."""
-    threads = resolve(config.threads, available_cores())
-    return resolve(config.workers, min(threads, MOST_WORKERS) if threads > 1 else 0)
+class Work:
+    """What translates: this process, or several at once where so many are asked for or, under `auto`, it takes long.
+
+    Raises:
+        ConfigError, ProcessError: those that are asked for can't work. Those that nobody asked for are done without.
+    """
+
+    def __init__(self, translator: Translator, config: TranslateConfig, batch_size: int, stack: ExitStack) -> None:
+        self.alone = self.translator = translator
+        self.batch_size, self.attention, self.stack = batch_size, config.attention, stack
+        self.seconds = 0.0  # of translation
+        self.later = 0  # processes to start when it has taken long
+        if config.workers != "auto":
+            self.translator = stack.enter_context(translator.spread(int(config.workers) if batch_size > 1 else 0))
+        elif batch_size > 1 and translator.runtime.device.type == "cpu" and translator.runtime.threads > 1:
+            self.later = min(translator.runtime.threads, MOST_WORKERS)
+
+    def translate(self, sources: list[Source]) -> list[Translation]:
+        """A translation of each."""
+        start = time.monotonic()
+        try:
+            if self.later and self.translator is self.alone and self.seconds >= SECONDS_ALONE:
+                self.translator = self.stack.enter_context(self.alone.spread(self.later))
+            translations = self._by(self.translator, sources)
+        except ProcessError as error:
+            if not self.later:
+                raise
+            LOGGER.warning("%s: going on in one process", error)
+            self.translator, self.later = self.alone, 0
+            translations = self._by(self.alone, sources)
+        self.seconds += time.monotonic() - start
+        return translations
+
+    def _by(self, translator: Translator, sources: list[Source]) -> list[Translation]:
+        return translator.translate_read(sources, batch_size=self.batch_size, attention=self.attention)
 
 
 def _open_input(name: str, stack: ExitStack) -> BinaryIO:

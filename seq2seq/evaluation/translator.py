@@ -37,13 +37,6 @@ from seq2seq.search.shortlist import Shortlist
 from seq2seq.text.pair import TokenizerPair
 
 
-class Request(NamedTuple):
-    """A batch that is to be translated, and whether with its attention."""
-
-    sources: list[Source]
-    attention: bool
-
-
 class Translator:
     """A model, or several as an ensemble, with tokenizers and search.
 
@@ -119,24 +112,26 @@ class Translator:
 
         The threads are divided among them. A step of decoding is many small operations, which several threads speed up
         little: processes that each have a batch of their own are faster, from a few thousand sentences on (they take
-        two seconds to start, and the memory of a process with the model each). Results are the same.
+        some seconds to start, and the memory of a process with the model each). Results are the same. 0: no processes.
 
         Raises:
             ConfigError: the model is on a GPU.
-            DataError: a process can't be started, has died, or can't import what the model is made of.
+            ProcessError: a process can't be started or can't import what the model is made of; later: it has died.
         """
-        runtime = self.runtime
-        if runtime.device.type != "cpu":
-            raise ConfigError(f"workers={workers}: only a CPU's work is spread, and this model is on {runtime.device}")
-        asked = RuntimeConfig(
-            "cpu",
-            cast(Precision, runtime.precision),
-            max(1, runtime.threads // workers),
-            torch.are_deterministic_algorithms_enabled(),
-        )
+        check_spread(workers, self.runtime)
         other = copy.copy(self)
-        with Crew(_BatchTask(self, asked), workers, Purpose("translates", "workers")) as other.crew:
+        if workers == 0:
             yield other
+            return
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        precision, threads = cast(Precision, self.runtime.precision), max(1, self.runtime.threads // workers)
+        task = _BatchTask(copy.copy(self), RuntimeConfig("cpu", precision, threads, deterministic))
+        task.translator.crew = None
+        with Crew(task, workers, Purpose("translates", "workers", fewest=0)) as other.crew:
+            try:
+                yield other
+            finally:
+                other.crew = None
 
     def translate(
         self,
@@ -224,7 +219,7 @@ class Translator:
         every = 10.0 if progress else math.inf
         with Progress("translate", len(spoken), "sentences", every, shown=progress) as bar:
             batches = [[spoken[place] for place in places] for places in sorted_batches(lengths, batch_size)]
-            requests = (Request([sources[i] for i in batch], attention) for batch in batches)
+            requests = (Request([sources[i] for i in batch], self.search, attention) for batch in batches)
             answers = map(self.found_together, requests) if self.crew is None else self.crew.answers(requests)
             for batch, found in zip(batches, answers, strict=True):
                 yield from zip(batch, found, strict=True)
@@ -269,7 +264,7 @@ class Translator:
     def found_together(self, request: Request) -> list[list[Found]]:
         """All that the search found for each sentence of one batch."""
         try:
-            return self._search(request.sources, request.attention)
+            return self._search(request)
         except NoTranslationError as error:
             raise CheckpointError(
                 f"line {request.sources[error.sentence].number}: the model gives it no probabilities (its weights are "
@@ -278,8 +273,9 @@ class Translator:
             ) from error
 
     @torch.inference_mode()
-    def _search(self, sources: list[Source], attention: bool) -> list[list[Found]]:
-        options, tokenizer, device = self.search, self.tokenizers.source, self.runtime.device
+    def _search(self, request: Request) -> list[list[Found]]:
+        sources, options, attention = request
+        tokenizer, device = self.tokenizers.source, self.runtime.device
         ids, lengths = source_batch([source.ids for source in sources], tokenizer.eos_id, tokenizer.pad_id)
         longest = self.members.longest_target
         cap = options.max_length if longest is None else min(options.max_length, longest)
@@ -336,6 +332,20 @@ class Translator:
             if len(unique) == self.search.n_best:
                 break
         return list(unique.values())
+
+
+class Request(NamedTuple):
+    """A batch that is to be translated, by which search, and whether with its attention."""
+
+    sources: list[Source]
+    search: SearchConfig
+    attention: bool
+
+
+def check_spread(workers: int, runtime: Runtime) -> None:
+    """ConfigError where there is nothing that processes could divide."""
+    if workers and runtime.device.type != "cpu":
+        raise ConfigError(f"workers={workers}: only a CPU's work is spread, and the device is {runtime.device}")
 
 
 class _BatchTask:

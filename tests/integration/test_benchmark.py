@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.scripts import Command, Done, Trained, script
 
+from seq2seq.benchmark import training
 from seq2seq.benchmark.objectives import OBJECTIVES
+from seq2seq.config import Config
+from seq2seq.training.objectives import Objective
 
 QUICK = ["threads=1", "device=cpu", "precision=fp32", "benchmark.repeats=1", "benchmark.updates=1"]
 QUICK += ["benchmark.warmup=0", "benchmark.sentences=3", "benchmark.matrix_size=16", "output=speed.json"]
@@ -54,11 +58,20 @@ def test_workers_change_speed_alone(command: Command, model: str, here: Path) ->
         assert (alone["bleu"], alone["changed"]) == (spread["bleu"], spread["changed"])
 
 
-def test_objectives_of_a_run(command: Command, model: str, here: Path) -> None:
+def test_objectives_of_a_run(command: Command, model: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[str] = []
+    build = training.build_objective
+
+    def recorded(config: Config, *others: Any) -> Objective:
+        trained.append(config.objective.name)
+        return build(config, *others)
+
+    monkeypatch.setattr(training, "build_objective", recorded)
     done = command("benchmark", "compare=objectives", model, "trainer.batch_sentences=2", *QUICK)
     assert done.code == 0, done.err
     found = rows(here)
     assert [row["name"] for row in found] == [*OBJECTIVES]
+    assert trained == ["cross_entropy", "r_drop", "scheduled_sampling", "minimum_risk", "minimum_risk"]
     assert found[0]["times"] == 1
     for row in found:
         assert row["times"] == pytest.approx(row["milliseconds"]["median"] / found[0]["milliseconds"]["median"])

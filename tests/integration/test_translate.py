@@ -191,11 +191,12 @@ def filtering(model: str) -> list[str]:
     return [sys.executable, str(SCRIPTS / "translate.py"), model, "search.beam_size=1", "threads=1", "batch_size=2"]
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(filtering: list[str], here: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_reader_that_goes_away_ends_it_quietly(filtering: list[str], here: Path, workers: int) -> None:
     """As `| head -1`, with more output to come than a pipe holds."""
     (here / "in.txt").write_bytes(TEXT * 10_000)
     with subprocess.Popen(
-        [*filtering, "input=in.txt"], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*filtering, "input=in.txt", f"workers={workers}"], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -206,9 +207,32 @@ def test_a_reader_that_goes_away_ends_it_quietly(filtering: list[str], here: Pat
     assert process.returncode == 128 + signal.SIGPIPE
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_ends_all_its_processes(filtering: list[str], here: Path, workers: int) -> None:
+    """The terminal sends it to each of them."""
+    (here / "in.txt").write_bytes(TEXT * 10_000)
+    with subprocess.Popen(
+        [*filtering, "input=in.txt", "output=out", f"workers={workers}"],
+        cwd=here,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        while not ((here / "out").exists() and (here / "out").stat().st_size):
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+    assert (process.returncode, said.splitlines()[-1]) == (130, "interrupted")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # nobody of them is left
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_again_and_again_it_goes_on(filtering: list[str], here: Path, command: Command, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "workers"), [(1, 0), (2, 0), (3, 2)])
+def test_killed_again_and_again_it_goes_on(
+    filtering: list[str], here: Path, command: Command, seed: int, workers: int
+) -> None:
     """SIGKILL when a part of the output, chosen by chance, is there; a torn line, be it inside a character, is cut."""
     lines = [" ".join(SENTENCES[i % 12].split()[i % 5 :]) for i in range(150)]
     (here / "in.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -218,7 +242,9 @@ def test_killed_again_and_again_it_goes_on(filtering: list[str], here: Path, com
     chance = random.Random(seed)
     for _ in range(2):
         until = size + chance.randrange(1, (len(expected) - size) // 2)
-        with subprocess.Popen([*filtering, *words, "output=out", "resume=true"], cwd=here) as process:
+        with subprocess.Popen(
+            [*filtering, *words, "output=out", "resume=true", f"workers={workers}"], cwd=here
+        ) as process:
             while (
                 process.poll() is None
                 and (size := (here / "out").stat().st_size if (here / "out").exists() else 0) < until

@@ -29,8 +29,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Process]:
     processes: list[Process] = []
 
     class Recorded(Process):
-        def __init__(self, task: object, purpose: Purpose) -> None:
-            super().__init__(task, purpose)  # type: ignore[arg-type]
+        def __init__(self, task: bytes, purpose: Purpose) -> None:
+            super().__init__(task, purpose)
             processes.append(self)
 
     monkeypatch.setattr(module, "Process", Recorded)
@@ -72,7 +72,7 @@ def test_few_requests_are_under_way(started: list[Process]) -> None:
 
 
 def test_a_process_starts_without_torch() -> None:
-    with Process(eval, COUNTING) as process:
+    with Process.of(eval, COUNTING) as process:
         assert process.ask("__import__('seq2seq.data.encode') and 'torch' in __import__('sys').modules") is False
 
 
@@ -80,19 +80,19 @@ def test_what_a_task_raises_is_raised_here(started: list[Process]) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         list(in_order(int, ["1", "x", "2"], 2, COUNTING))
     assert all(map(ended, started))
-    with Process(eval, COUNTING) as process, pytest.raises(ConfigError) as raised:
+    with Process.of(eval, COUNTING) as process, pytest.raises(ConfigError) as raised:
         process.ask("(_ for _ in ()).throw(__import__('seq2seq.errors').errors.ConfigError('no such option'))")
     assert str(raised.value) == "no such option"
 
 
 def test_log_lines_are_said_here(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", logger="seq2seq"), Process(eval, COUNTING) as process:
+    with caplog.at_level("INFO", logger="seq2seq"), Process.of(eval, COUNTING) as process:
         process.ask("__import__('logging').getLogger('seq2seq').info('%s pieces', 5)")
     assert [record.getMessage() for record in caplog.records] == ["5 pieces"]
 
 
 def test_what_is_printed_is_no_answer() -> None:
-    with Process(eval, COUNTING) as process:
+    with Process.of(eval, COUNTING) as process:
         assert process.ask("print('noise') or __import__('os').system('echo noise') or 7") == 7
 
 
@@ -108,7 +108,7 @@ def test_one_that_dies_is_an_error_and_no_hang(processes: int, started: list[Pro
 
 
 def test_one_that_is_killed_is_an_error() -> None:
-    with Process(time.sleep, COUNTING) as process:
+    with Process.of(time.sleep, COUNTING) as process:
         threading.Timer(0.3, process._process.kill).start()
         with pytest.raises(DataError, match=r"has died \(signal 9\)"):
             process.ask(60)
@@ -119,7 +119,9 @@ def test_one_that_is_killed_is_an_error() -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 @pytest.mark.parametrize("busy", [True, False])
 def test_it_ends_with_the_one_that_started_it(busy: bool) -> None:
-    rest = "process = Process(time.sleep, Purpose('waits')); process.ask(0); print(process._process.pid, flush=True); "
+    rest = (
+        "process = Process.of(time.sleep, Purpose('waits')); process.ask(0); print(process._process.pid, flush=True); "
+    )
     program = RUNNING.format(root=str(ROOT), rest=rest + ("process.ask(60)" if busy else "time.sleep(60)"))
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -137,7 +139,7 @@ def test_it_ends_with_the_one_that_started_it(busy: bool) -> None:
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     """It isn't run again in each process, and its folder's modules don't shadow Python's."""
     (tmp_path / "pickle.py").write_text("raise SystemExit('the wrong one')")
-    rest = "print('once')\nwith Process(abs, Purpose('counts')) as process: print(process.ask(-5))"
+    rest = "print('once')\nwith Process.of(abs, Purpose('counts')) as process: print(process.ask(-5))"
     program = RUNNING.format(root=str(ROOT), rest=rest)
     (tmp_path / "script.py").write_text(f"import sys; own = sys.path.pop(0); import pickle\n{program}")
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -154,11 +156,10 @@ def test_a_crew_answers_again_and_again_and_after_an_error(started: list[Process
     assert all(map(ended, started))
 
 
-def test_a_task_that_only_the_script_knows(tmp_path: Path) -> None:
+def test_a_task_that_only_the_script_knows() -> None:
     rest = (
-        "from seq2seq.errors import DataError\ndef own(_): ...\n"
-        "with Process(own, Purpose('counts', 'count.workers')) as process:\n"
-        "    try: process.ask(1)\n    except DataError as error: print(error)"
+        "from seq2seq.processes import ProcessError\ndef own(_): ...\n"
+        "try: Process.of(own, Purpose('counts', 'count.workers'))\nexcept ProcessError as error: print(error)"
     )
     done = subprocess.run(
         [sys.executable, "-c", RUNNING.format(root=str(ROOT), rest=rest)], capture_output=True, text=True, timeout=60
@@ -172,4 +173,34 @@ def test_a_task_that_cannot_be_sent() -> None:
     with pytest.raises(
         DataError, match=r"^nothing can be given to a process that counts \(.*\); set count.workers=0 or"
     ):
-        Process(lambda _: None, COUNTING)
+        Process.of(lambda _: None, COUNTING)
+
+
+def test_answers_that_nobody_waits_for_any_more_are_not_made(started: list[Process], tmp_path: Path) -> None:
+    """Only those that a process is busy with; the next answers don't wait behind the others."""
+    with Crew(eval, 1, COUNTING) as crew:
+        made = "__import__('time').sleep(0.3) or open({!r}, 'a').write('x')".format(str(tmp_path / "made"))
+        answers = crew.answers([made] * 20)
+        next(answers)
+        answers.close()  # type: ignore[attr-defined]
+        assert list(crew.answers(["1 + 1"])) == [2]
+        assert len((tmp_path / "made").read_text()) <= 2
+
+
+def test_a_crew_that_cannot_start_leaves_no_process(started: list[Process], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fails at once, while the others are still on their way."""
+    lock, left = threading.Lock(), [3]
+    run = subprocess.Popen
+
+    def popen(*words: object, **options: object) -> object:
+        with lock:
+            left[0] -= 1
+            if left[0] == 1:
+                raise OSError(11, "Resource temporarily unavailable")
+        return run(*words, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(module.subprocess, "Popen", popen)
+    with pytest.raises(DataError, match=r"^no process can be started: Resource temporarily unavailable; set count"):
+        Crew(abs, 3, COUNTING)
+    assert len(started) == 2
+    assert all(map(ended, started))

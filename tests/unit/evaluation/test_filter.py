@@ -1,6 +1,7 @@
 """Lines on their way through the filter; integration/test_translate.py runs the program itself."""
 
 import copy
+import dataclasses
 import json
 import os
 import re
@@ -9,12 +10,14 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from seq2seq.commands import TranslateConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation import filter as module
 from seq2seq.evaluation.filter import translate
 from seq2seq.evaluation.translator import Translator
+from seq2seq.processes import ProcessError
 from seq2seq.resources import shipped
 
 SOURCES = ["der Hund sieht das Haus", "die Katze hört uns", "ein Kind findet den Weg nach Hause"]
@@ -31,7 +34,13 @@ def filtered(translators, tmp_path, monkeypatch):
     """Runs the filter on bytes, from file to file; its files are in.jsonl and out.jsonl."""
 
     def filtered(content, model="bahdanau", **options):
-        monkeypatch.setattr(Translator, "load", lambda *_, **__: translators[model])
+        def load(*_, runtime, **__):
+            translator = copy.copy(translators[model])
+            if runtime.threads != "auto":
+                translator.runtime = dataclasses.replace(translator.runtime, threads=runtime.threads)
+            return translator
+
+        monkeypatch.setattr(Translator, "load", load)
         source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
         source.write_bytes(content)
         plain = {"run": "x", "input": str(source), "output": str(target), "input_format": "json", **options}
@@ -199,10 +208,12 @@ def test_a_model_without_attention_has_none_to_give(filtered, tmp_path):
         (12, {"threads": 2}, [2]),
         (12, {"threads": 2, "alone": 3600}, []),  # done before they would have started
         (12, {"threads": 1}, []),
-        (12, {"threads": 2, "workers": 0}, []),
-        (60, {"threads": 5}, [5]),
-        (600, {"threads": 100}, [8]),
+        (12, {"threads": 2, "workers": 0}, [0]),
+        (12, {"threads": 5}, [5]),
+        (12, {"threads": 100}, [8]),
+        (12, {"threads": 2, "attention": True}, [2]),
         (1, {"threads": 1, "workers": 3}, [3]),
+        (1, {"threads": 1, "workers": 0}, [0]),
         (12, {"threads": 2, "batch_size": 1}, []),
     ],
 )
@@ -217,9 +228,8 @@ def test_processes_that_nobody_asked_for_are_for_long_inputs(filtered, monkeypat
         yield other
 
     monkeypatch.setattr(Translator, "spread", recorded)
-    monkeypatch.setattr(module, "SECONDS_ALONE", options.pop("alone", 0.0))
+    monkeypatch.setattr(module, "SECONDS_ALONE", options.pop("alone", 1e-9))
     monkeypatch.setattr(module, "BATCHES_READ", 3)
-    monkeypatch.setattr(module, "BATCHES_A_WORKER", 1)
     items = lines_of({"text": SOURCES[i % 3]} for i in range(lines))
 
     def texts(**options):
@@ -227,7 +237,47 @@ def test_processes_that_nobody_asked_for_are_for_long_inputs(filtered, monkeypat
 
     found = texts(**{"batch_size": 2, **options})
     assert spread == asked
-    assert found == texts(threads=1, workers=0)
+    assert found == texts(threads=1)
+
+
+def test_processes_that_nobody_asked_for_are_done_without(filtered, monkeypatch, caplog):
+    class Dying:
+        def answers(self, requests):
+            raise ProcessError("a process that translates has died (signal 9)")
+
+    @contextmanager
+    def dying(self, workers):
+        other = copy.copy(self)
+        other.crew = Dying()
+        yield other
+
+    @contextmanager
+    def unable(self, workers):
+        raise ProcessError("no process can be started")
+        yield
+
+    monkeypatch.setattr(module, "SECONDS_ALONE", 0.0)
+    monkeypatch.setattr(module, "BATCHES_READ", 3)
+    items = lines_of({"text": SOURCES[i % 3]} for i in range(20))
+    expected = filtered(items, threads=1, batch_size=2)
+    for spread, said in ((dying, "has died (signal 9)"), (unable, "no process can be started")):
+        monkeypatch.setattr(Translator, "spread", spread)
+        caplog.clear()
+        assert filtered(items, threads=2, batch_size=2) == expected
+        assert [record.getMessage().endswith(f"{said}: going on in one process") for record in caplog.records] == [True]
+        with pytest.raises(ProcessError, match=re.escape(said)):
+            filtered(items, threads=2, batch_size=2, workers=2)
+
+
+def test_workers_that_cannot_be_had_cost_no_output(translators, filtered, tmp_path, monkeypatch):
+    filtered(lines_of([{"text": SOURCES[0]}]))
+    before = (tmp_path / "out.jsonl").read_bytes()
+    on_gpu = copy.copy(translators["bahdanau"])
+    on_gpu.runtime = dataclasses.replace(on_gpu.runtime, device=torch.device("meta"))
+    monkeypatch.setitem(translators, "bahdanau", on_gpu)
+    with pytest.raises(ConfigError, match=r"^workers=2: only a CPU's work is spread, and the device is meta$"):
+        filtered(lines_of([{"text": SOURCES[1]}]), workers=2)
+    assert (tmp_path / "out.jsonl").read_bytes() == before
 
 
 def test_workers_for_one_line_at_a_time_are_refused():

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator
-from contextlib import nullcontext
 
 import pytest
 import torch
 
 from seq2seq.errors import CheckpointError, ConfigError, DataError
-from seq2seq.evaluation import translator as module
 from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.runtime import Runtime
@@ -41,6 +40,10 @@ def same(ones, others) -> bool:
     return True
 
 
+def same_texts(ones, others) -> bool:
+    return [one.hypotheses[0].text for one in ones] == [other.hypotheses[0].text for other in others]
+
+
 @pytest.mark.parametrize("attention", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_results_are_those_of_one_process(
@@ -58,10 +61,34 @@ def test_prefixes_and_attention_biases_travel_too(translator: Translator, spread
 
 
 @pytest.mark.parametrize("search", [{"n_best": 3}, {"sample": True, "n_best": 2}, {"beam_size": 1}])
-def test_any_search(translator: Translator, search: dict) -> None:
-    other = translator.with_search(search)
-    with other.spread(2) as spread:
-        assert same(spread.translate(LINES, batch_size=3), other.translate(LINES, batch_size=3))
+def test_any_search(translator: Translator, spread: Translator, search: dict) -> None:
+    """Also one that the processes were not started with."""
+    found = spread.with_search(search).translate(LINES, batch_size=3)
+    assert same(found, translator.with_search(search).translate(LINES, batch_size=3))
+
+
+def test_an_ensemble_with_tied_weights(translator: Translator) -> None:
+    """As the model has them, so have the processes: tied to each other, and not to another member's."""
+    model = copy.deepcopy(translator.model)
+    with torch.no_grad():
+        model.output.weight = torch.nn.Parameter(torch.randn_like(model.output.weight))
+    parts = (translator.tokenizers, translator.limit, translator.search, translator.runtime)
+    both = Translator(translator.model, *parts, others=[model, translator.model])
+    with both.spread(2) as spread:
+        assert same(spread.translate(LINES, batch_size=3), both.translate(LINES, batch_size=3))
+    assert not same_texts(both.translate(LINES), translator.translate(LINES))
+
+
+def test_none_is_this_process(translator: Translator) -> None:
+    with translator.spread(0) as spread:
+        assert spread.crew is None
+        assert same(spread.translate(LINES), translator.translate(LINES))
+
+
+def test_when_the_processes_have_gone_it_goes_on_alone(translator: Translator) -> None:
+    with translator.spread(1) as spread, spread.spread(1) as again:
+        assert same(again.translate(SOURCES), translator.translate(SOURCES))
+    assert same(spread.translate(SOURCES), translator.translate(SOURCES))
 
 
 def test_integers(translator: Translator) -> None:
@@ -71,30 +98,44 @@ def test_integers(translator: Translator) -> None:
         assert same(spread.translate(LINES, batch_size=3), other.translate(LINES, batch_size=3))
 
 
-def test_threads_are_divided(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks = []
-    monkeypatch.setattr(module, "Crew", lambda task, *_: nullcontext(tasks.append(task)))
-    runtime = dataclasses.replace(translator.runtime, threads=8)
+@pytest.mark.parametrize(("threads", "workers", "each"), [(8, 2, 4), (3, 2, 1), (1, 2, 1)])
+def test_threads_are_divided(translator: Translator, threads: int, workers: int, each: int) -> None:
+    """As the processes themselves have them."""
+    runtime = dataclasses.replace(translator.runtime, threads=threads)
     other = Translator(translator.model, translator.tokenizers, translator.limit, translator.search, runtime)
-    for workers, threads in ((2, 4), (3, 2), (20, 1)):
-        with other.spread(workers):
-            assert tasks[-1].asked.threads == threads
+    other.found_together = ThreadsOf()  # type: ignore[method-assign]
+    with other.spread(workers) as spread:
+        assert spread.crew is not None
+        assert list(spread.crew.answers([None, None])) == [each, each]
+
+
+class ThreadsOf:
+    """Answers with the threads of the process that it is called in."""
+
+    def __call__(self, _: object) -> int:
+        return torch.get_num_threads()
+
+    def __reduce__(self) -> object:
+        return eval, ("lambda _: __import__('torch').get_num_threads()",)
 
 
 def test_an_error_is_the_one_that_one_process_gives(translator: Translator, make_translator) -> None:
     broken = make_translator(SOURCES, TARGETS, "bpe", "lstm", "luong_general")
     with torch.no_grad():
         broken.model.output.weight.fill_(float("nan"))
+    with pytest.raises(CheckpointError, match=r"^line \d+: the model gives it no probabilities") as alone:
+        broken.translate(LINES, batch_size=3)
     with broken.spread(2) as spread:
         for _ in range(2):
-            with pytest.raises(CheckpointError, match=r"^line \d+: the model gives it no probabilities"):
+            with pytest.raises(CheckpointError) as raised:
                 spread.translate(LINES, batch_size=3)
+            assert str(raised.value) == str(alone.value)
 
 
 def test_only_a_cpus_work_is_spread(translator: Translator) -> None:
     runtime = Runtime(torch.device("meta"), "fp32", 1)
     other = Translator(translator.model, translator.tokenizers, translator.limit, translator.search, runtime)
-    message = "workers=2: only a CPU's work is spread, and this model is on meta"
+    message = "workers=2: only a CPU's work is spread, and the device is meta"
     with pytest.raises(ConfigError, match=f"^{message}$"), other.spread(2):
         pass
 
