@@ -1,5 +1,6 @@
 """What stands beside a figure."""
 
+import os
 import re
 import sys
 
@@ -8,7 +9,7 @@ import torch
 
 from seq2seq.benchmark.child import alone
 from seq2seq.benchmark.machine import machine, peak_bytes
-from seq2seq.errors import DataError, TrainingError
+from seq2seq.errors import TrainingError
 from seq2seq.runtime import Runtime
 
 CPU = Runtime(torch.device("cpu"), "fp32", 3)
@@ -38,19 +39,9 @@ def test_peaks_stay_when_the_memory_is_gone() -> None:
     assert peak_bytes(CPU) >= peak
 
 
-def test_a_process_that_dies_is_an_error_with_the_rows_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Dead:
-        def __init__(self, task: object) -> None: ...
-
-        def ask(self, request: object) -> None:
-            raise DataError("has died")
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-    monkeypatch.setattr("seq2seq.benchmark.child.Process", Dead)
-    message = "S=9 T=9: no result from its process, for which memory may have run out"
+def test_a_process_that_dies_is_an_error_with_the_rows_name() -> None:
+    message = (
+        r"S=9 T=9: a process that measures has died \(exit code 3\); if memory ran out, make room, and start again"
+    )
     with pytest.raises(TrainingError, match=f"^{message}$"):
-        alone(peak_bytes, CPU, "S=9 T=9")
+        alone(os._exit, 3, "S=9 T=9")
