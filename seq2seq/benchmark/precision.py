@@ -12,7 +12,7 @@ from seq2seq.benchmark.training import Training
 from seq2seq.benchmark.translating import Translating
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import corpus_bleu
-from seq2seq.evaluation.translator import check_spread
+from seq2seq.evaluation.spreading import check_spread
 from seq2seq.options import Precision, RuntimeConfig
 from seq2seq.runtime import Runtime
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,11 +23,12 @@ from seq2seq.evaluation.members import Members
 from seq2seq.evaluation.saved import Saved
 from seq2seq.evaluation.searching import Sentences, check_search, find, line_seed, needed_lexicon, override, special_ids
 from seq2seq.evaluation.source import Source, check_pieces, one_line, padded_bias
+from seq2seq.evaluation.spreading import spread
 from seq2seq.evaluation.translation import EOS, Hypothesis, ScoredPair, Translation
 from seq2seq.models.int8 import quantized
 from seq2seq.models.seq2seq import Seq2Seq
-from seq2seq.options import Precision, RuntimeConfig, SearchConfig
-from seq2seq.processes import Crew, Purpose
+from seq2seq.options import RuntimeConfig, SearchConfig
+from seq2seq.processes import Crew
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
 from seq2seq.runtime import Runtime
@@ -106,8 +107,7 @@ class Translator:
         check_search(other.search, self.members.attends, self.lexicon)
         return other
 
-    @contextmanager
-    def spread(self, workers: int) -> Iterator[Translator]:
+    def spread(self, workers: int) -> AbstractContextManager[Translator]:
         """The same translator, while the context lasts, with each batch translated by one of `workers` processes.
 
         The threads are divided among them. A step of decoding is many small operations, which several threads speed up
@@ -118,20 +118,7 @@ class Translator:
             ConfigError: the model is on a GPU.
             ProcessError: a process can't be started or can't import what the model is made of; later: it has died.
         """
-        check_spread(workers, self.runtime)
-        other = copy.copy(self)
-        if workers == 0:
-            yield other
-            return
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        precision, threads = cast(Precision, self.runtime.precision), max(1, self.runtime.threads // workers)
-        task = _BatchTask(copy.copy(self), RuntimeConfig("cpu", precision, threads, deterministic))
-        task.translator.crew = None
-        with Crew(task, workers, Purpose("translates", "workers", fewest=0)) as other.crew:
-            try:
-                yield other
-            finally:
-                other.crew = None
+        return spread(self, workers)
 
     def translate(
         self,
@@ -340,22 +327,3 @@ class Request(NamedTuple):
     sources: list[Source]
     search: SearchConfig
     attention: bool
-
-
-def check_spread(workers: int, runtime: Runtime) -> None:
-    """ConfigError where there is nothing that processes could divide."""
-    if workers and runtime.device.type != "cpu":
-        raise ConfigError(f"workers={workers}: only a CPU's work is spread, and the device is {runtime.device}")
-
-
-class _BatchTask:
-    """What a process of `Translator.spread` does, from its copy of the translator."""
-
-    def __init__(self, translator: Translator, asked: RuntimeConfig) -> None:
-        self.translator, self.asked, self.ready = translator, asked, False
-
-    def __call__(self, request: Request) -> list[list[Found]]:
-        if not self.ready:  # its own threads and settings, before its first product
-            Runtime.resolve(self.asked, training=False)
-            self.ready = True
-        return self.translator.found_together(request)
