@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from logging.handlers import BufferingHandler
@@ -142,8 +142,8 @@ class Crew:
         self.size = processes
         self._idle: SimpleQueue[Process] = SimpleQueue()
         self._processes: list[Process] = []
-        self._threads = ThreadPoolExecutor(processes)
         given = pickled(task, purpose)
+        self._threads = ThreadPoolExecutor(processes)
 
         def start(_: int) -> None:  # a task of many megabytes takes its time through a pipe
             process = Process(given, purpose)
@@ -157,7 +157,7 @@ class Crew:
             self.close()
             raise
 
-    def answers(self, requests: Iterable[Any]) -> Iterator[Any]:
+    def answers(self, requests: Iterable[Any]) -> Generator[Any, None, None]:
         """task(request) of each request, in their order; few are taken before their answers are."""
         under_way: deque[Future[Any]] = deque()
         try:

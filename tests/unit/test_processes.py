@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,7 +183,7 @@ def test_answers_that_nobody_waits_for_any_more_are_not_made(started: list[Proce
         made = "__import__('time').sleep(0.3) or open({!r}, 'a').write('x')".format(str(tmp_path / "made"))
         answers = crew.answers([made] * 20)
         next(answers)
-        answers.close()  # type: ignore[attr-defined]
+        answers.close()
         assert list(crew.answers(["1 + 1"])) == [2]
         assert len((tmp_path / "made").read_text()) <= 2
 
@@ -192,12 +193,12 @@ def test_a_crew_that_cannot_start_leaves_no_process(started: list[Process], monk
     lock, left = threading.Lock(), [3]
     run = subprocess.Popen
 
-    def popen(*words: object, **options: object) -> object:
+    def popen(*words: Any, **options: Any) -> Any:
         with lock:
             left[0] -= 1
             if left[0] == 1:
                 raise OSError(11, "Resource temporarily unavailable")
-        return run(*words, **options)  # type: ignore[call-overload]
+        return run(*words, **options)
 
     monkeypatch.setattr(module.subprocess, "Popen", popen)
     with pytest.raises(DataError, match=r"^no process can be started: Resource temporarily unavailable; set count"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -99,24 +100,16 @@ def test_integers(translator: Translator) -> None:
 
 
 @pytest.mark.parametrize(("threads", "workers", "each"), [(8, 2, 4), (3, 2, 1), (1, 2, 1)])
-def test_threads_are_divided(translator: Translator, threads: int, workers: int, each: int) -> None:
+def test_threads_are_divided(
+    translator: Translator, threads: int, workers: int, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As the processes themselves have them."""
     runtime = dataclasses.replace(translator.runtime, threads=threads)
     other = Translator(translator.model, translator.tokenizers, translator.limit, translator.search, runtime)
-    other.found_together = ThreadsOf()  # type: ignore[method-assign]
+    monkeypatch.setattr(other, "found_together", partial(eval, "__import__('torch').get_num_threads()"))
     with other.spread(workers) as spread:
         assert spread.crew is not None
         assert list(spread.crew.answers([None, None])) == [each, each]
-
-
-class ThreadsOf:
-    """Answers with the threads of the process that it is called in."""
-
-    def __call__(self, _: object) -> int:
-        return torch.get_num_threads()
-
-    def __reduce__(self) -> object:
-        return eval, ("lambda _: __import__('torch').get_num_threads()",)
 
 
 def test_an_error_is_the_one_that_one_process_gives(translator: Translator, make_translator) -> None:
