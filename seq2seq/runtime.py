@@ -132,15 +132,6 @@ def _check_int8(device: torch.device, training: bool) -> None:
         raise ConfigError(
             f"precision=int8 needs the CPU, but device={device.type}; set device=cpu, or use precision=bf16 or fp32"
         )
-    if not _int8_is_exact():
-        raise ConfigError("precision=int8: this CPU's sums of 8-bit products overflow; use precision=bf16 or fp32")
-
-
-def _int8_is_exact() -> bool:
-    """Whether the largest products add up: older instructions sum them by twos in 16 bits, and cut what is beyond."""
-    a, b = torch.full((4, 512), 127, dtype=torch.int8), torch.full((512, 64), 127, dtype=torch.int8)
-    largest = 512 * 127**2
-    return all(bool((torch._int_mm(sign * a, b) == sign * largest).all()) for sign in (1, -1))
 
 
 def _fastest(device: torch.device) -> str:

@@ -58,7 +58,9 @@ def find(
         return sampling.sample(model, source, lengths, limits, sampled, special, seeds, prefixes, bias)
     # Texts may coincide, so that an n-best list is picked from all that the beam can find.
     n_best = 1 if options.n_best == 1 else options.beam_size
-    searched = beam.SearchOptions(beam_size=options.beam_size, n_best=n_best, **shared)
+    searched = beam.SearchOptions(
+        beam_size=options.beam_size, threshold=options.beam_threshold, n_best=n_best, **shared
+    )
     return beam.beam_search(model, source, lengths, limits, searched, special, prefixes, bias)
 
 

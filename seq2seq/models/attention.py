@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq.grid import Grid
 from seq2seq.models.coverage import Coverage
 from seq2seq.models.dropout import Dropout
 from seq2seq.models.memory import Encoded, Memory
@@ -85,24 +86,20 @@ class Attention(nn.Module):
             steps = torch.arange(state.step, state.step + length, device=query.device)
             context, weights, _ = self.weigh(query, memory, steps, None)
             return Attended(context, weights, AttentionState(state.step + length))
-        contexts, all_weights = [], []
+        contexts, all_weights, grid = [], [], Grid.full(len(query), len(query))
         for hidden in query.unbind(1):
-            context, weights, state = self.step(hidden, memory, state)
+            context, weights, state = self.step(hidden, memory, state, grid)
             contexts.append(context)
             all_weights.append(weights)
         return Attended(torch.stack(contexts, dim=1), torch.stack(all_weights, dim=1), state)
 
-    def step(self, query: Tensor, memory: Memory, state: AttentionState) -> Attended:
-        """One step: a query a row (R, H); the K rows of a sentence lie side by side and share its memory."""
-        sentences, rows = memory.mask.shape[0], query.shape[0]
+    def step(self, query: Tensor, memory: Memory, state: AttentionState, grid: Grid) -> Attended:
+        """One step: a query a row (R, H); the rows of a sentence, up to K as `grid` has them, share its memory."""
         steps = torch.full((1,), state.step, device=query.device)
-        coverage = state.coverage
-        if coverage is not None:
-            coverage = coverage.view(sentences, rows // sentences, *coverage.shape[1:])  # (B, K, S, C)
-        queries = query.view(sentences, rows // sentences, -1)  # (B, K, H)
-        context, weights, coverage = self.weigh(queries, memory, steps, coverage)
-        covered = None if coverage is None else coverage.flatten(0, 1)
-        return Attended(context.flatten(0, 1), weights.flatten(0, 1), AttentionState(state.step + 1, covered))
+        coverage = None if state.coverage is None else grid.spread(state.coverage)  # (B, K, S, C)
+        context, weights, coverage = self.weigh(grid.spread(query), memory, steps, coverage)  # (B, K, ...)
+        covered = None if coverage is None else grid.rows(coverage)
+        return Attended(grid.rows(context), grid.rows(weights), AttentionState(state.step + 1, covered))
 
     def weigh(
         self, query: Tensor, memory: Memory, steps: Tensor, coverage: Tensor | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seq2seq.grid import Grid
 from seq2seq.models.attention import Attention
 from seq2seq.models.cells import Cell, initialise
 from seq2seq.models.decoders import AttendingDecoder, Decoded, DecoderState
@@ -33,23 +34,25 @@ class ConditionalGRUDecoder(AttendingDecoder):
         return DecoderState(self.bridge(mean), self.attention.start(source))
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
-        hidden, contexts, all_weights = [], [], []
+        hidden, contexts, all_weights, grid = [], [], [], Grid.full(len(embedded), len(embedded))
         for projected in self.transition.embedding_projection(embedded).unbind(1):
-            context, weights, state = self._advance(projected, state, source)
+            context, weights, state = self._advance(projected, state, source, grid)
             hidden.append(state.rnn.hidden[0])
             contexts.append(context)
             all_weights.append(weights)
         features = self.readout(torch.stack(hidden, dim=1), embedded, torch.stack(contexts, dim=1))  # (B, T, F)
         return Decoded(features, torch.stack(all_weights, dim=1), state)
 
-    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
-        context, weights, state = self._advance(self.transition.embedding_projection(embedded), state, source)
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory, grid: Grid) -> Decoded:
+        context, weights, state = self._advance(self.transition.embedding_projection(embedded), state, source, grid)
         return Decoded(self.readout(state.rnn.hidden[0], embedded, context), weights, state)
 
-    def _advance(self, projected: Tensor, state: DecoderState, source: Memory) -> tuple[Tensor, Tensor, DecoderState]:
+    def _advance(
+        self, projected: Tensor, state: DecoderState, source: Memory, grid: Grid
+    ) -> tuple[Tensor, Tensor, DecoderState]:
         """Gates of the embedding (R, 3H) to the context (R, V), the weights (R, S) and the next state."""
         between, _ = self.transition.first(projected, state.rnn.hidden[0], None)  # s'_i (R, H)
-        context, weights, attention = self.attention.step(between, source, state.attention)
+        context, weights, attention = self.attention.step(between, source, state.attention, grid)
         hidden, _ = self.transition.second(self.transition.context_projection(context), between, None)
         return context, weights, DecoderState(RNNState(hidden.unsqueeze(0), None), attention)
 

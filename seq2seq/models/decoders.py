@@ -1,7 +1,7 @@
 """Recurrent decoders, one class for each place where attention can stand.
 
 All have two ways to run, equal in what they compute: `forward` over all T target steps of teacher forcing, and `step`
-for one, on R = B * K rows of which each sentence's K (1, or the beams of a search) lie side by side.
+for one, on R rows, each of one of the B sentences, as a grid says: one a sentence, or the hypotheses of a search.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from seq2seq.grid import Grid
 from seq2seq.models.attention import Attention, AttentionState
 from seq2seq.models.memory import Encoded, Memory, RNNState
 from seq2seq.models.readout import Readout
@@ -54,8 +55,8 @@ class Decoder(nn.Module):
         """All steps of embedded (B, T, E)."""
         raise NotImplementedError
 
-    def step(self, embedded: Tensor, state: Any, source: Any) -> Decoded:
-        """One step of embedded (R, E)."""
+    def step(self, embedded: Tensor, state: Any, source: Any, grid: Grid) -> Decoded:
+        """One step of embedded (R, E), whose rows stand in `grid`."""
         raise NotImplementedError
 
 
@@ -102,9 +103,9 @@ class LuongDecoder(AttendingDecoder):
         context, weights, attention = self.attention(hidden, source, state.attention)  # (B, T, V), (B, T, S)
         return Decoded(self.readout(context, hidden), weights, DecoderState(rnn, attention))
 
-    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory, grid: Grid) -> Decoded:
         hidden, rnn = self.rnn.step(embedded, state.rnn)  # (R, H)
-        context, weights, attention = self.attention.step(hidden, source, state.attention)
+        context, weights, attention = self.attention.step(hidden, source, state.attention, grid)
         return Decoded(self.readout(context, hidden), weights, DecoderState(rnn, attention))
 
 
@@ -122,27 +123,28 @@ class InputFeedingDecoder(AttendingDecoder):
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         rows, length = embedded.shape[:2]
         inside, after = self.rnn.noise(rows, length, embedded), self.readout.noise(rows, length, embedded)
-        steps = []
+        steps, grid = [], Grid.full(rows, rows)
         for t, projected in enumerate(self.rnn.project(embedded).unbind(1)):
-            steps.append(self._advance(projected, state, source, inside[t], after[t]))
+            steps.append(self._advance(projected, state, source, grid, inside[t], after[t]))
             state = steps[-1].state
         features, weights, _ = zip(*steps, strict=True)
         return Decoded(torch.stack(features, dim=1), torch.stack(weights, dim=1), state)  # (B, T, F), (B, T, S)
 
-    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
-        return self._advance(self.rnn.project(embedded), state, source)
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory, grid: Grid) -> Decoded:
+        return self._advance(self.rnn.project(embedded), state, source, grid)
 
     def _advance(
         self,
         projected: Tensor,
         state: DecoderState,
         source: Memory,
+        grid: Grid,
         inside: Any = None,
         after: Tensor | None = None,
     ) -> Decoded:
         assert state.fed is not None
         hidden, rnn = self.rnn.step(projected, state.fed, state.rnn, inside)  # (R, H)
-        context, weights, attention = self.attention.step(hidden, source, state.attention)
+        context, weights, attention = self.attention.step(hidden, source, state.attention, grid)
         features = self.readout(context, hidden, noise=after)
         return Decoded(features, weights, DecoderState(rnn, attention, features))
 
@@ -162,25 +164,26 @@ class BahdanauDecoder(AttendingDecoder):
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         read, contexts, all_weights = [], [], []
-        noise = self.rnn.noise(embedded.shape[0], embedded.shape[1], embedded)
+        rows, length = embedded.shape[:2]
+        grid, noise = Grid.full(rows, rows), self.rnn.noise(rows, length, embedded)
         for t, projected in enumerate(self.rnn.project(embedded).unbind(1)):
-            hidden, context, weights, state = self._advance(projected, state, source, noise[t])
+            hidden, context, weights, state = self._advance(projected, state, source, grid, noise[t])
             read.append(hidden)
             contexts.append(context)
             all_weights.append(weights)
         features = self.readout(torch.stack(read, dim=1), embedded, torch.stack(contexts, dim=1))  # (B, T, F)
         return Decoded(features, torch.stack(all_weights, dim=1), state)
 
-    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
-        hidden, context, weights, state = self._advance(self.rnn.project(embedded), state, source)
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory, grid: Grid) -> Decoded:
+        hidden, context, weights, state = self._advance(self.rnn.project(embedded), state, source, grid)
         return Decoded(self.readout(hidden, embedded, context), weights, state)
 
     def _advance(
-        self, projected: Tensor, state: DecoderState, source: Memory, noise: Any = None
+        self, projected: Tensor, state: DecoderState, source: Memory, grid: Grid, noise: Any = None
     ) -> tuple[Tensor, Tensor, Tensor, DecoderState]:
         """The state that the readout reads (R, H), the context (R, V), the weights (R, S), and the next state."""
         previous = state.rnn.hidden[-1]
-        context, weights, attention = self.attention.step(previous, source, state.attention)
+        context, weights, attention = self.attention.step(previous, source, state.attention, grid)
         output, rnn = self.rnn.step(projected, context, state.rnn, noise)
         read = previous if self.readout.reads_previous else output
         return read, context, weights, DecoderState(rnn, attention)

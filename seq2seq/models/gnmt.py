@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seq2seq.grid import Grid
 from seq2seq.models.attention import Attention
 from seq2seq.models.decoders import AttendingDecoder, Decoded, DecoderState
 from seq2seq.models.dropout import Dropout
@@ -38,9 +39,9 @@ class GNMTDecoder(AttendingDecoder):
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         outputs, contexts, all_weights = [], [], []
-        (first, *above), attention = state.rnn.layers(), state.attention
+        (first, *above), attention, grid = state.rnn.layers(), state.attention, Grid.full(len(embedded), len(embedded))
         for projected in self.bottom.project(embedded).unbind(1):
-            context, weights, attention = self.attention.step(first.hidden[0], source, attention)
+            context, weights, attention = self.attention.step(first.hidden[0], source, attention, grid)
             output, first = self.bottom.step(projected, context, first)
             outputs.append(output)
             contexts.append(context)
@@ -50,9 +51,9 @@ class GNMTDecoder(AttendingDecoder):
         weights = torch.stack(all_weights, dim=1)
         return Decoded(self.readout(hidden, context), weights, DecoderState(RNNState.join(states), attention))
 
-    def step(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
+    def step(self, embedded: Tensor, state: DecoderState, source: Memory, grid: Grid) -> Decoded:
         first, *above = state.rnn.layers()
-        context, weights, attention = self.attention.step(first.hidden[0], source, state.attention)
+        context, weights, attention = self.attention.step(first.hidden[0], source, state.attention, grid)
         hidden, first = self.bottom.step(self.bottom.project(embedded), context, first)
         hidden, states = self._climb(hidden, context, [first], above, RNN.step)
         return Decoded(self.readout(hidden, context), weights, DecoderState(RNNState.join(states), attention))

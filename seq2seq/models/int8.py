@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import time
+from collections.abc import Callable
+from functools import cache, partial
 from typing import TypeVar
 
 import torch
@@ -21,7 +24,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Int8Linear(nn.Module):
-    """x W^T + b by a product of 8-bit integers. The product is exact; what is rounded are W, once, and x.
+    """x W^T + b by a product of whole numbers of 8 bits. The product is exact; what is rounded are W, once, and x.
 
     Each row of W and of x has a scale of its own, its largest magnitude / 127. A scale that rows shared would make the
     result of one depend on the others; here it depends on nothing but the row. A row that holds a number that isn't
@@ -30,8 +33,9 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        integers, scales = to_int8(weight.detach())
-        self.integers, self.scales, self.bias = integers, scales.squeeze(1), None if bias is None else bias.detach()
+        numbers, scales = whole(weight.detach())
+        self.integers = numbers.to(torch.int8) if integers_pay() else numbers
+        self.scales, self.bias = scales.squeeze(1), None if bias is None else bias.detach()
 
     @property
     def weight(self) -> Tensor:
@@ -47,10 +51,9 @@ class Int8Linear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(..., I) to (..., O), in float32."""
-        integers, scales = to_int8(inputs.flatten(0, -2))  # (N, I), (N, 1)
-        sums = torch._int_mm(integers, self.integers.t())  # (N, O) of int32
+        numbers, scales = whole(inputs.flatten(0, -2))  # (N, I), (N, 1)
         # Each pass over (N, O) costs a tenth of the product: as few as can be, and in place.
-        outputs = sums.float().mul_(scales)
+        outputs = product(numbers, self.integers).mul_(scales)
         if self.bias is None:
             outputs.mul_(self.scales)
         else:
@@ -109,13 +112,56 @@ def quantized(model: Seq2Seq) -> Seq2Seq:
     return twin
 
 
-def to_int8(rows: Tensor) -> tuple[Tensor, Tensor]:
+def whole(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Rows (N, I) as whole numbers from -127 to 127 and their scales (N, 1): number * scale is nearest to the row."""
     scales = rows.abs().amax(1, keepdim=True).clamp_min_(SMALLEST).div_(127)
-    return (rows / scales).round_().to(torch.int8), scales
+    return (rows / scales).round_(), scales
+
+
+def product(numbers: Tensor, matrix: Tensor) -> Tensor:
+    """numbers (N, I) times matrix (O, I)^T, both whole numbers from -127 to 127, exactly, and then in float32.
+
+    A matrix of integers is multiplied by the CPU's 8-bit instructions, one of floats by float32's: there every sum of
+    up to EXACT products is a whole number below 2^24, which float32 holds, so that the result is the same to the bit.
+    """
+    if matrix.dtype == torch.int8:
+        return torch._int_mm(numbers.to(torch.int8), matrix.t()).float()
+    if matrix.shape[1] <= EXACT:
+        return numbers @ matrix.t()
+    total = torch.zeros(len(numbers), len(matrix), dtype=torch.float64)
+    for part, of_matrix in zip(torch.split(numbers, EXACT, 1), torch.split(matrix, EXACT, 1), strict=True):
+        total += part @ of_matrix.t()
+    return total.float()
+
+
+@cache
+def integers_pay() -> bool:
+    """Whether this CPU's 8-bit products are exact, and faster than float32's: measured, once in a process.
+
+    Older instructions sum the products by twos in 16 bits and cut what is beyond; where oneDNN can't use them, its
+    products are slower than float32's by a multiple.
+    """
+    a, b = torch.full((4, 512), 127, dtype=torch.int8), torch.full((512, 64), 127, dtype=torch.int8)
+    largest = 512 * 127**2
+    if not all(bool((torch._int_mm(sign * a, b) == sign * largest).all()) for sign in (1, -1)):
+        return False
+    left, right = torch.ones(64, 512), torch.ones(1024, 512)
+    as_integers = right.to(torch.int8)
+    return _seconds(partial(product, left, as_integers)) < _seconds(partial(product, left, right))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    work()
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
 
 
 SMALLEST = 1e-30  # so that a row of zeros has a scale
+EXACT = 2**24 // 127**2  # products of two such numbers, whatever their signs, that float32 adds up without rounding
 
 # Of each kind of module, the linear layers to put in integers: those that run at every step and read no embeddings.
 LINEARS: dict[type[nn.Module], tuple[str, ...]] = {

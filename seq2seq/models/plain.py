@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq.grid import Grid
 from seq2seq.models.decoders import Decoded, Decoder, Selectable
 from seq2seq.models.memory import Encoded, RNNState
 from seq2seq.models.readout import Readout
@@ -40,7 +41,7 @@ class PlainDecoder(Decoder):
         hidden, state = self.rnn(embedded, state)
         return Decoded(self.readout(hidden), None, state)
 
-    def step(self, embedded: Tensor, state: RNNState, source: Any) -> Decoded:
+    def step(self, embedded: Tensor, state: RNNState, source: Any, grid: Grid) -> Decoded:
         hidden, state = self.rnn.step(embedded, state)
         return Decoded(self.readout(hidden), None, state)
 
@@ -68,8 +69,8 @@ class SourceVectorDecoder(PlainDecoder):
         hidden, state = self.rnn(_join(embedded, vector), state)
         return Decoded(self.readout(hidden, embedded, vector), None, state)
 
-    def step(self, embedded: Tensor, state: RNNState, source: Any) -> Decoded:
-        vector = source.vector.repeat_interleave(embedded.shape[0] // source.vector.shape[0], dim=0)  # (R, M)
+    def step(self, embedded: Tensor, state: RNNState, source: Any, grid: Grid) -> Decoded:
+        vector = source.vector.index_select(0, grid.owners(embedded.device))  # (R, M)
         hidden, state = self.rnn.step(_join(embedded, vector), state)
         return Decoded(self.readout(hidden, embedded, vector), None, state)
 

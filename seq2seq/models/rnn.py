@@ -14,6 +14,7 @@ from seq2seq.models.cells import GATES, TRANSITIONS, Cell, initialise
 from seq2seq.models.dropout import make_dropout
 from seq2seq.models.memory import RNNState
 from seq2seq.models.packing import Packing
+from seq2seq.models.precision import has_bf16_kernels, product_type
 from seq2seq.models.recurrence import Weights, run_layer
 
 
@@ -163,6 +164,12 @@ class FusedLayer(Layer):
         self.transition = TRANSITIONS[spec.cell](hidden_size)
 
     def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+        if inputs.device.type == "cpu" and product_type(inputs) == torch.bfloat16 and not has_bf16_kernels():
+            with torch.autocast("cpu", enabled=False):
+                return self._run(inputs.float(), state)
+        return self._run(inputs, state)
+
+    def _run(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         outputs, final = self.rnn(inputs, _unwrap(_matching(state, inputs)))
         return outputs, _wrap(final)
 

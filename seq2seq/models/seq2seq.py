@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from seq2seq.grid import Grid
 from seq2seq.models.decoders import Decoder, Selectable
 from seq2seq.models.dropout import Dropout, WordDropout
 from seq2seq.models.encoders import Encoder
@@ -20,20 +20,19 @@ class Prediction(NamedTuple):
 
 
 class SearchState(NamedTuple):
-    """All that a search carries of the model: B sentences, K decoder rows for each, R = B * K."""
+    """All that a search carries of the model: B sentences, and R decoder rows in their slots."""
 
     decoder: Selectable  # rows of the decoder's state
     source: Selectable  # what the decoder reads of each sentence
-    beams: int
+    grid: Grid  # which sentence each row is of
 
-    def select(self, rows: Tensor) -> SearchState:
-        """Reorders decoder rows (R,); the source belongs to sentences and stays as it is."""
-        return self._replace(decoder=self.decoder.select(rows))
+    def select(self, rows: Tensor, grid: Grid, sentences: Tensor | None = None) -> SearchState:
+        """The rows of the next step: row r goes on from row rows[r], and stands where its `grid` says.
 
-    def keep(self, sentences: Tensor) -> SearchState:
-        """Only these sentences (N,), with what is read of them and their K rows each."""
-        rows = (sentences.unsqueeze(1) * self.beams + torch.arange(self.beams, device=sentences.device)).flatten()
-        return SearchState(self.decoder.select(rows), self.source.select(sentences), self.beams)
+        Of the source only these sentences (B',) stay, in this order; None: all of it, as it is.
+        """
+        source = self.source if sentences is None else self.source.select(sentences)
+        return SearchState(self.decoder.select(rows), source, grid)
 
 
 class Decoded(NamedTuple):
@@ -98,14 +97,13 @@ class Seq2Seq(nn.Module):
         decoded = self.decoder(embedded, first, read)
         return Prediction(decoded.features[target_mask], decoded.weights)
 
-    def start(self, source: Tensor, lengths: Tensor, beams: int, bias: Tensor | None = None) -> SearchState:
-        """Encodes source (B, S) once, and gives each sentence `beams` decoder rows.
+    def start(self, source: Tensor, lengths: Tensor, bias: Tensor | None = None) -> SearchState:
+        """Encodes source (B, S) once; each sentence has one decoder row, from which a first `select` makes others.
 
         bias (B, S) is added to the scores of attention, at every step.
         """
         first, read = self._encode(source, lengths, bias)
-        rows = torch.arange(source.shape[0], device=source.device).repeat_interleave(beams)
-        return SearchState(first.select(rows), read, beams)
+        return SearchState(first, read, Grid.full(len(source), len(source)))
 
     def step(self, tokens: Tensor, state: SearchState) -> Step:
         """The last tokens (R,) to the logits of the next ones."""
@@ -115,7 +113,7 @@ class Seq2Seq(nn.Module):
     def features(self, tokens: Tensor, state: SearchState) -> Decoded:
         """A step without the output layer: the last tokens (R,) to what the layer reads of them."""
         embedded = self.target_embedding(tokens)  # (R, E)
-        features, weights, decoder = self.decoder.step(embedded, state.decoder, state.source)
+        features, weights, decoder = self.decoder.step(embedded, state.decoder, state.source, state.grid)
         return Decoded(features, weights, state._replace(decoder=decoder))
 
     def _encode(self, source: Tensor, lengths: Tensor, bias: Tensor | None) -> tuple[Selectable, Selectable]:

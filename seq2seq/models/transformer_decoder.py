@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq.grid import Grid
 from seq2seq.models.attention import Attention
 from seq2seq.models.decoders import Decoded, Decoder
 from seq2seq.models.memory import Encoded, Memory
@@ -69,21 +70,25 @@ class TransformerDecoder(Decoder):
         return TransformerState(0, tuple(layer.attention.start(rows, encoded.memory) for layer in self._layers()))
 
     def forward(self, embedded: Tensor, state: TransformerState, source: LayeredMemory) -> Decoded:
-        """The next T steps at once, from the first or from any later one."""
+        """The next T steps at once, from the first or from any later one, of a row a sentence."""
+        return self._climb(embedded, state, source, None)
+
+    def step(self, embedded: Tensor, state: TransformerState, source: LayeredMemory, grid: Grid) -> Decoded:
+        features, weights, state = self._climb(embedded.unsqueeze(1), state, source, grid)
+        assert weights is not None
+        return Decoded(features.squeeze(1), weights.squeeze(1), state)
+
+    def _climb(self, embedded: Tensor, state: TransformerState, source: LayeredMemory, grid: Grid | None) -> Decoded:
+        """Through all layers: T steps of a row a sentence, or one step of the rows of a grid."""
         length = embedded.shape[1]
         steps = torch.arange(state.step, state.step + length, device=embedded.device)
         hidden = self.input(self.positions(embedded * self.scale, state.step))  # (R, T, E) -> (R, T, H)
         weights, caches = None, []
         for layer, cache, memory in zip(self.layers, state.caches, source.layers, strict=True):
-            hidden, weights, cache = layer(hidden, self.positions, cache, memory, steps)
+            hidden, weights, cache = layer(hidden, self.positions, cache, memory, steps, grid)
             caches.append(cache)
         features = self.output(self.last(hidden))  # (R, T, F)
         return Decoded(features, weights, TransformerState(state.step + length, tuple(caches)))
-
-    def step(self, embedded: Tensor, state: TransformerState, source: LayeredMemory) -> Decoded:
-        features, weights, state = self(embedded.unsqueeze(1), state, source)
-        assert weights is not None
-        return Decoded(features.squeeze(1), weights.squeeze(1), state)
 
     def _layers(self) -> list[DecoderLayer]:
         return [
@@ -105,25 +110,30 @@ class DecoderLayer(nn.Module):
         self.around_feedforward = spec.residual(spec.size, spec.dropout)
 
     def forward(
-        self, hidden: Tensor, positions: Positions, cache: Cache, memory: Memory, steps: Tensor
+        self,
+        hidden: Tensor,
+        positions: Positions,
+        cache: Cache,
+        memory: Memory,
+        steps: Tensor,
+        grid: Grid | None,
     ) -> tuple[Tensor, Tensor | None, Cache]:
         """Hidden (R, T, H) at the T next `steps` to the same, source weights (R, T, S) if anyone reads them, cache."""
         attended, cache = self.attention.extend(self.around_attention.enter(hidden), positions, cache)
         hidden = self.around_attention.leave(hidden, attended)
-        context, weights = self._look(self.around_source.enter(hidden), memory, steps)
+        context, weights = self._look(self.around_source.enter(hidden), memory, steps, grid)
         hidden = self.around_source.leave(hidden, context)
         changed = self.feedforward(self.around_feedforward.enter(hidden))
         return self.around_feedforward.leave(hidden, changed), weights, cache
 
-    def _look(self, hidden: Tensor, memory: Memory, steps: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Context (R, T, H) and weights.
-
-        Of T and the number of rows that a sentence has one is 1, so that the other is the number of its queries.
-        """
-        queries = hidden.reshape(memory.mask.shape[0], -1, hidden.shape[2])  # (B, Q, H)
-        context, weights = self._attend(queries, memory, steps)
-        seen = None if weights is None else weights.reshape(*hidden.shape[:2], -1)
-        return self.context(context).reshape(hidden.shape), seen
+    def _look(self, hidden: Tensor, memory: Memory, steps: Tensor, grid: Grid | None) -> tuple[Tensor, Tensor | None]:
+        """Context (R, T, H) and weights: a sentence's queries are its T steps, or its rows in the grid at one step."""
+        if grid is None:
+            context, weights = self._attend(hidden, memory, steps)
+            return self.context(context), weights
+        context, weights = self._attend(grid.spread(hidden.squeeze(1)), memory, steps)  # (B, K, ...)
+        seen = None if weights is None else grid.rows(weights).unsqueeze(1)
+        return self.context(grid.rows(context)).unsqueeze(1), seen
 
     def _attend(self, queries: Tensor, memory: Memory, steps: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.source_attention.context(queries, memory, steps), None

@@ -11,6 +11,7 @@ from seq2seq.options.base import LONGEST, number
 @dataclass(frozen=True)
 class SearchConfig:
     beam_size: int = number(5, 1, 1000)
+    beam_threshold: float = number(0.0, 0.0, 1000.0)
     n_best: int = number(1, 1, 1000)
     length_penalty: Literal["none", "average", "gnmt"] = "average"
     length_alpha: float = number(1.0, 0.0, 10.0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seq2seq.grid import Grid
 from seq2seq.search.constraints import Constraints
 from seq2seq.search.decode import Beam, DecodeOptions, decode
 from seq2seq.search.history import Choice, Hypothesis
@@ -18,12 +19,15 @@ class SearchOptions(DecodeOptions):
     """Options of beam_search."""
 
     beam_size: int = 5
+    threshold: float = 0.0  # how far a hypothesis may fall behind the sentence's best one; 0: any way
     n_best: int = 1  # how many hypotheses are searched for in earnest
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.beam_size < 1:
             raise ValueError(f"beam_size={self.beam_size} must be at least 1")
+        if not self.threshold >= 0:
+            raise ValueError(f"threshold={self.threshold} must be positive, or 0 to give up none")
         if not 1 <= self.n_best <= self.beam_size:
             raise ValueError(f"n_best={self.n_best} must be between 1 and beam_size ({self.beam_size})")
 
@@ -47,12 +51,17 @@ def beam_search(
     is greedy and stops at its first EOS. The search of a sentence is over when nothing lives, or when nothing that
     lives can reach the score of its n_best-th finished hypothesis; those beyond the first n_best are a by-product.
 
+    With a `threshold`, what is chosen at a step but has a total that far below the best one's is given up, and its slot
+    stays empty until a later step finds something for it (absolute threshold pruning, Freitag & Al-Onaizan 2017,
+    section 3). The best one is never given up, so that there is always a translation, but there may be fewer of them.
+
     source (B, S) with lengths (B,); max_lengths (B,) counts target tokens with EOS, and is raised where a forced prefix
     needs more. See Constraints for the rules, which hold before any choice. bias (B, S) is added to the scores of
     attention.
     """
     constraints = Constraints(max_lengths, options.min_length, special, prefixes, options.repetition(), source.device)
-    ended = decode(model, source, lengths, constraints, BeamChooser(options.beam_size, options.n_best), options, bias)
+    chooser = BeamChooser(options.beam_size, options.n_best, options.threshold)
+    ended = decode(model, source, lengths, constraints, chooser, options, bias)
     hypotheses = [[hypothesis for _, hypothesis in sentence] for sentence in ended]
     # Sorting is stable: of equal scores, the hypothesis that ended first is the better one.
     return [sorted(sentence, key=lambda hypothesis: -hypothesis.score) for sentence in hypotheses]
@@ -78,16 +87,19 @@ class BeamChooser:
     Two hypotheses have ended now, so the next step fills one slot.
     """
 
-    def __init__(self, beam_size: int, n_best: int) -> None:
+    def __init__(self, beam_size: int, n_best: int, threshold: float) -> None:
         self.slots = beam_size
         self.n_best = n_best
+        self.threshold = threshold
         self.reorders = beam_size > 1
 
     def first(self) -> list[float]:
         """All rows are alike before the first step, so only one may grow."""
         return [0.0] + [-torch.inf] * (self.slots - 1)
 
-    def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int]) -> Choice:
-        totals, parents, tokens = best_continuations(beam.totals, log_probs, self.slots)  # (B, K) each
+    def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int], grid: Grid) -> Choice:
+        totals, parents, tokens = best_continuations(beam.totals, log_probs, grid, self.slots)  # (B, K) each
         taken = torch.arange(self.slots, device=totals.device) >= self.slots - beam.finished  # (B, K)
+        if self.threshold > 0:
+            taken = taken | (totals < totals[:, :1] - self.threshold)  # the first is the best, and has a slot
         return Choice(totals.masked_fill(taken, -torch.inf), tokens, parents)

@@ -49,27 +49,27 @@ class Constraints:
             for step, token in [*enumerate(prefix), (max_length - 1, special.eos)]:
                 self._forced.setdefault(step, {})[sentence] = token
 
-    def apply(self, log_probs: Tensor, step: int, sentences: list[int], said: Tensor | None = None) -> Tensor:
-        """Write -inf over what is not allowed at this step (from 0); log_probs (B, K, V) is edited in place.
+    def apply(self, log_probs: Tensor, step: int, sentences: Sequence[int], said: Tensor | None = None) -> Tensor:
+        """Write -inf over what is not allowed at this step (from 0); log_probs (R, V) is edited in place.
 
-        said (B, K, step) are the tokens of each hypothesis, needed where repetition.remembers.
+        `sentences` (R) is whose each row is; said (R, step) are its tokens, needed where repetition.remembers.
         """
         eos, early = self.special.eos, step + 1 < self.min_length
         forced = self._forced.get(step, {})
         rows = [row for row, sentence in enumerate(sentences) if sentence in forced] if forced else []
         tokens = [forced[sentences[row]] for row in rows]
 
-        only = log_probs[rows, :, tokens] if rows else None  # (forced sentences, K)
-        ending = log_probs[:, :, eos].clone() if early and said is not None else None  # (B, K)
-        log_probs.index_fill_(2, self._suppressed, -torch.inf)
+        only = log_probs[rows, tokens] if rows else None  # (forced rows,)
+        ending = log_probs[:, eos].clone() if early and said is not None else None  # (R,)
+        log_probs.index_fill_(1, self._suppressed, -torch.inf)
         if early:
-            log_probs[:, :, eos] = -torch.inf
+            log_probs[:, eos] = -torch.inf
         if said is not None:
             self.repetition.apply(log_probs, said, eos)
         if ending is not None:
-            speechless = log_probs.amax(dim=2) == -torch.inf  # (B, K)
-            log_probs[:, :, eos] = ending.where(speechless, log_probs[:, :, eos])
+            speechless = log_probs.amax(dim=1) == -torch.inf  # (R,)
+            log_probs[:, eos] = ending.where(speechless, log_probs[:, eos])
         if only is not None:
             log_probs[rows] = -torch.inf
-            log_probs[rows, :, tokens] = only
+            log_probs[rows, tokens] = only
         return log_probs

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor
 
+from seq2seq.grid import Grid
 from seq2seq.search.constraints import Constraints
 from seq2seq.search.history import Choice, Ended, History
 from seq2seq.search.past import Past
@@ -76,8 +77,8 @@ class Chooser(Protocol):
         """Totals of a sentence's K slots before the first step."""
         ...
 
-    def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int]) -> Choice:
-        """Fill the slots, from next-token log-probabilities (B, K, V) as all rules have left them."""
+    def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int], grid: Grid) -> Choice:
+        """Fill the slots, from next-token log-probabilities (R, V) as all rules have left them, of the grid's rows."""
         ...
 
 
@@ -93,47 +94,58 @@ def decode(
 ) -> list[list[Ended]]:
     """Translate source (B, S); the ended hypotheses of each sentence, in the order in which they ended.
 
-    Nothing here mixes sentences, so a sentence's result doesn't depend on its company. The device is waited for once a
-    step, to learn which sentences are done. These stop at once, but their rows run on, empty, until an eighth of the
-    batch can be dropped: a drop copies the memory of all the others, and in this way it is copied a few times only.
+    Nothing here mixes sentences, so a sentence's result doesn't depend on its company. A model's rows are the live
+    hypotheses alone: a slot that is empty costs nothing. The memory of a sentence that is done stays until an eighth of
+    the batch can be dropped: a drop copies that of all the others, and in this way it is copied a few times only. The
+    device is waited for once a step, to learn which slots live.
     """
     if not len(source):
         return []
-    history, penalty, eos = History(), options.penalty(), constraints.special.eos
-    sentences = list(range(len(source)))  # the places in the batch of those that still have rows
+    history, penalty, eos, device = History(), options.penalty(), constraints.special.eos, source.device
+    sentences = list(range(len(source)))  # the places in the batch of those whose memory is still there
     beam, past = _first_beam(source, constraints, chooser), _first_past(source, lengths, chooser, options)
-    tokens = torch.full_like(beam.totals, constraints.special.bos, dtype=torch.long)  # (B, K)
-    state = model.start(source, lengths, chooser.slots, bias)
+    living = beam.totals.cpu() > -torch.inf  # (B, K)
+    grid = Grid.where(living, device)
+    state = model.start(source, lengths, bias).select(grid.owners(device), grid)
+    tokens = torch.full((grid.size,), constraints.special.bos, device=device)  # (R,)
 
     for step in count():
-        output = model.step(tokens.flatten(), state)
+        output = model.step(tokens, state)
         # Normalised over the whole vocabulary, before any rule: this is what forced scoring gives.
-        log_probs = output.logits.log_softmax(-1, dtype=torch.float32).view(*tokens.shape, -1)  # (B, K, V)
-        allowed = constraints.apply(past.editable(log_probs), step, sentences, past.tokens)
-        choice = chooser.choose(allowed, beam, step, sentences)
-        past = past.grow(choice, log_probs, output.weights)
+        log_probs = output.logits.log_softmax(-1, dtype=torch.float32)  # (R, V)
+        said = None if past.tokens is None else grid.rows(past.tokens)
+        allowed = constraints.apply(past.editable(log_probs), step, _owners(sentences, living), said)
+        choice = chooser.choose(allowed, beam, step, sentences, grid)
+        past = past.grow(choice, log_probs, output.weights, grid)
 
         ended = choice.tokens == eos
         scores = penalty.score(choice.totals, step + 1).masked_fill(~ended, -torch.inf)
         if past.coverage is not None:
             scores = scores + options.coverage().score(past.coverage)
-        history.append(
-            sentences, choice, past.own(choice), scores, output.weights if options.return_attention else None
-        )
-        beam, done = _after(step + 1, beam, choice.totals.masked_fill(ended, -torch.inf), scores, penalty)
+        weights = output.weights if options.return_attention else None
+        history.append(sentences, choice, past.own(choice), scores, None if weights is None else grid.spread(weights))
+        beam = _after(step + 1, beam, choice.totals.masked_fill(ended, -torch.inf), scores, penalty)
 
-        going = [row for row, is_done in enumerate(done.tolist()) if not is_done]
-        if not going:
+        living = beam.totals.cpu() > -torch.inf  # (B, K)
+        going = living.any(dim=1)
+        if not going.any():
             break
-        state = output.state
-        if len(going) <= 7 / 8 * len(sentences):
-            kept = torch.tensor(going, device=source.device)
-            state, beam, past, choice = state.keep(kept), beam.keep(kept), past.keep(kept), choice.keep(kept)
-            sentences = [sentences[row] for row in going]
-        if chooser.reorders:
-            state = state.select(_rows(choice.parents))
-        tokens = choice.tokens
+        parents, kept = grid.numbers(device).gather(1, choice.parents), None
+        if int(going.sum()) <= 7 / 8 * len(sentences):
+            kept = going.nonzero().squeeze(1)
+            sentences, living = [sentences[row] for row in kept.tolist()], living[kept]
+            kept = kept.to(device)
+            beam, past, choice, parents = beam.keep(kept), past.keep(kept), choice.keep(kept), parents[kept]
+        before, grid, state = grid.size, Grid.where(living, device), output.state
+        tokens = grid.rows(choice.tokens)
+        if chooser.reorders or grid.size < before or kept is not None:
+            state = state.select(grid.rows(parents), grid, kept)
     return _whole(history.ended(lengths.tolist()))
+
+
+def _owners(sentences: list[int], living: Tensor) -> list[int]:
+    """Whose each row is (R), as places in the batch; `living` (B, K) on the CPU."""
+    return [sentences[row] for row in living.nonzero()[:, 0].tolist()]
 
 
 def _first_beam(source: Tensor, constraints: Constraints, chooser: Chooser) -> Beam:
@@ -158,8 +170,8 @@ def _first_past(source: Tensor, lengths: Tensor, chooser: Chooser, options: Deco
     )
 
 
-def _after(length: int, beam: Beam, live: Tensor, scores: Tensor, penalty: LengthPenalty) -> tuple[Beam, Tensor]:
-    """The beam after a step that made hypotheses of `length` tokens, and whether each sentence is done (B).
+def _after(length: int, beam: Beam, live: Tensor, scores: Tensor, penalty: LengthPenalty) -> Beam:
+    """The beam after a step that made hypotheses of `length` tokens; no totals are left of a sentence that is done.
 
     live (B, K) are the totals of those that go on, scores (B, K) those of the ended; -inf in all other slots.
     """
@@ -168,16 +180,10 @@ def _after(length: int, beam: Beam, live: Tensor, scores: Tensor, penalty: Lengt
     bounds = penalty.bound(live, length, beam.max_lengths)  # (B, K), since a coverage penalty can only lower a score
     done = ~(bounds.amax(dim=1) > best[:, -1])
     finished = beam.finished + (scores > -torch.inf).sum(dim=1, keepdim=True)
-    return Beam(live.masked_fill(done[:, None], -torch.inf), finished, best, beam.max_lengths), done
+    return Beam(live.masked_fill(done[:, None], -torch.inf), finished, best, beam.max_lengths)
 
 
 def _whole(hypotheses: list[list[Ended]]) -> list[list[Ended]]:
     if not all(hypotheses):
         raise NoTranslationError(hypotheses.index([]))
     return hypotheses
-
-
-def _rows(parents: Tensor) -> Tensor:
-    """Slots within each sentence (B, K) as decoder rows (R,)."""
-    firsts = torch.arange(0, parents.numel(), parents.shape[1], device=parents.device)
-    return (firsts[:, None] + parents).flatten()

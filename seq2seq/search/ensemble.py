@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from seq2seq.grid import Grid
 from seq2seq.search.protocol import Model, SearchState
 
 
@@ -15,11 +16,8 @@ class EnsembleState(NamedTuple):
 
     members: tuple[SearchState, ...]
 
-    def select(self, rows: Tensor) -> EnsembleState:
-        return EnsembleState(tuple(member.select(rows) for member in self.members))
-
-    def keep(self, sentences: Tensor) -> EnsembleState:
-        return EnsembleState(tuple(member.keep(sentences) for member in self.members))
+    def select(self, rows: Tensor, grid: Grid, sentences: Tensor | None = None) -> EnsembleState:
+        return EnsembleState(tuple(member.select(rows, grid, sentences) for member in self.members))
 
 
 class EnsembleStep(NamedTuple):
@@ -46,9 +44,9 @@ class Ensemble:
     def __init__(self, members: Sequence[Model[Any]]) -> None:
         self.members = tuple(members)
 
-    def start(self, source: Tensor, lengths: Tensor, beams: int, bias: Tensor | None = None) -> EnsembleState:
+    def start(self, source: Tensor, lengths: Tensor, bias: Tensor | None = None) -> EnsembleState:
         """bias (B, S) is added to the scores of each member that attends."""
-        return EnsembleState(tuple(member.start(source, lengths, beams, bias) for member in self.members))
+        return EnsembleState(tuple(member.start(source, lengths, bias) for member in self.members))
 
     def step(self, tokens: Tensor, state: EnsembleState) -> EnsembleStep:
         steps = [member.step(tokens, own) for member, own in zip(self.members, state.members, strict=True)]

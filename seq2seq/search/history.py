@@ -52,14 +52,17 @@ class History:
     def append(
         self, sentences: list[int], choice: Choice, log_probs: Tensor, scores: Tensor, weights: Tensor | None
     ) -> None:
-        """Note a step: the model's own log_probs (B, K), scores of hypotheses that end here and -inf elsewhere."""
+        """Note a step: the model's own log_probs (B, K), scores of hypotheses that end here and -inf elsewhere.
+
+        `weights` (B, K, S) are those of the hypotheses that this step's go on from, where they are wanted.
+        """
         self._sentences.append(sentences)
         self._tokens.append(choice.tokens)
         self._parents.append(choice.parents)
         self._log_probs.append(log_probs)
         self._scores.append(scores)
         if weights is not None:
-            self._weights.append(weights.view(*scores.shape, -1))  # (R, S) -> (B, K, S)
+            self._weights.append(weights)
 
     def ended(self, source_lengths: list[int]) -> list[list[Ended]]:
         """All ended hypotheses of each sentence, by step and then by slot."""

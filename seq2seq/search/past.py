@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from seq2seq.grid import Grid
 from seq2seq.search.history import Choice
 
 
@@ -31,8 +32,8 @@ class Past(NamedTuple):
             coverage=covered,
         )
 
-    def grow(self, choice: Choice, log_probs: Tensor, weights: Tensor | None) -> Self:
-        """After a step: its log_probs (B, K, V) before any rule, and the weights (R, S) of the rows that were there."""
+    def grow(self, choice: Choice, log_probs: Tensor, weights: Tensor | None, grid: Grid) -> Self:
+        """After a step: its log_probs (R, V) before any rule, and weights (R, S), of the rows that stood in `grid`."""
         if all(part is None for part in self):
             return self
         tokens, own, coverage = self
@@ -40,11 +41,12 @@ class Past(NamedTuple):
         if tokens is not None:
             tokens = torch.cat([tokens[rows, choice.parents], choice.tokens[:, :, None]], dim=2)
         if own is not None:
-            own = own[rows, choice.parents] + log_probs[rows, choice.parents, choice.tokens]
+            numbers = grid.numbers(log_probs.device).gather(1, choice.parents)  # (B, K)
+            own = own[rows, choice.parents] + log_probs[numbers, choice.tokens]
         if coverage is not None:
             if weights is None:
                 raise ValueError("coverage_penalty is above 0, but the model gives no attention weights")
-            coverage = (coverage + weights.reshape(coverage.shape))[rows, choice.parents]
+            coverage = (coverage + grid.spread(weights))[rows, choice.parents]
         return type(self)(tokens, own, coverage)
 
     def editable(self, log_probs: Tensor) -> Tensor:

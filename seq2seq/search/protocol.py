@@ -1,13 +1,15 @@
 """All that the search knows of a model: it starts on a source batch and makes one step.
 
-A sentence has K decoder rows, R = B*K in all, those of sentence i at i*K .. i*K + K - 1. What belongs to the source is
-held once a sentence and is neither tiled to rows nor reordered.
+A sentence has K slots for hypotheses, and a model computes a decoder row for each that lives: R of them among the B*K
+slots, as a `Grid` says. What belongs to the source is held once a sentence and is neither tiled to rows nor reordered.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor
+
+from seq2seq.grid import Grid
 
 
 class NoTranslationError(ValueError):
@@ -22,14 +24,13 @@ class NoTranslationError(ValueError):
 
 
 class SearchState(Protocol):
-    """Decoder rows and source memory between two steps: a value, so both methods return a new one."""
+    """Decoder rows and source memory between two steps: a value, which `select` makes a new one of."""
 
-    def select(self, rows: Tensor) -> Self:
-        """Put row rows[r] (R,) in place r; the memory stays as it is."""
-        ...
+    def select(self, rows: Tensor, grid: Grid, sentences: Tensor | None = None) -> Self:
+        """For the next step: row r goes on from row rows[r] (R',), and stands where its `grid` says.
 
-    def keep(self, sentences: Tensor) -> Self:
-        """Keep only these sentences (B',), in this order: their memory and their K rows each."""
+        Of the memory only that of these sentences (B',) stays, in this order, which are those of the grid; None: all.
+        """
         ...
 
 
@@ -53,8 +54,8 @@ class Step(Protocol[StateOut]):
 class Model(Protocol[State]):
     """A translation model, or several in one: an ensemble is a Model that averages its members' log-probabilities."""
 
-    def start(self, source: Tensor, lengths: Tensor, beams: int, bias: Tensor | None = None) -> State:
-        """Encode source (B, S) with its lengths (B,) for `beams` decoder rows a sentence.
+    def start(self, source: Tensor, lengths: Tensor, bias: Tensor | None = None) -> State:
+        """Encode source (B, S) with its lengths (B,): a decoder row a sentence, from which `select` makes others.
 
         bias (B, S) is added to the scores of attention, at every step and in every row of the sentence.
         """

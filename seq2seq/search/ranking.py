@@ -5,45 +5,48 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from seq2seq.grid import Grid
+
 GROUP = 128  # values under one maximum: a multiple of the CPU's vectors, near the square root of usual vocabularies
 FEW = 2**17  # values, up to which groups would only be more operations
 TRIFLE = 2.0**-50  # above float64's rounding, and even times a million far below float32's
 
 
-def best_continuations(totals: Tensor, log_probs: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `count` largest of totals[:, :, None] + log_probs in each sentence, and the slot and token of each.
+def best_continuations(totals: Tensor, log_probs: Tensor, grid: Grid, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `count` largest of a slot's total + its row's log_probs in each sentence, and the slot and token of each.
 
-    Equal ones go by slot, then by token, whatever the device and the company. NaN is the largest.
+    Equal ones go by slot, then by token, whatever the device and the company. NaN is the largest. Slots without a row
+    have totals of -inf.
 
-    Shapes: totals (B, K), log_probs (B, K, V) to three of (B, count), where count is at most K * V.
+    Shapes: totals (B, K), log_probs (R, V) to three of (B, count), where count is at most K * V.
     """
     if log_probs.numel() > FEW:
-        return _by_groups(totals, log_probs, count)
-    sums = (totals[:, :, None] + log_probs).flatten(1)  # (B, K*V)
+        return _by_groups(totals, log_probs, grid, count)
+    sums = (totals[:, :, None] + grid.spread(log_probs)).flatten(1)  # (B, K*V)
     places = _largest(sums, count)
-    return sums.gather(1, places), places // log_probs.shape[2], places % log_probs.shape[2]
+    return sums.gather(1, places), places // log_probs.shape[1], places % log_probs.shape[1]
 
 
-def _by_groups(totals: Tensor, log_probs: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def _by_groups(totals: Tensor, log_probs: Tensor, grid: Grid, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The same in one pass over log_probs.
 
     The values of a slot are cut into groups, and one of the `count` largest can only be in one of the `count` groups
     with the largest maxima. So one pass takes the maxima, and all else sees these few groups only.
     """
-    sentences, slots, vocabulary_size = log_probs.shape
+    rows, vocabulary_size = log_probs.shape
     size = min(GROUP, vocabulary_size)
     whole = vocabulary_size - vocabulary_size % size
-    maxima = log_probs[:, :, :whole].view(sentences, slots, -1, size).amax(dim=3)
+    maxima = log_probs[:, :whole].view(rows, -1, size).amax(dim=2)
     if whole < vocabulary_size:
-        maxima = torch.cat([maxima, log_probs[:, :, whole:].amax(dim=2, keepdim=True)], dim=2)
-    groups = maxima.shape[2]
-    chosen = _largest((maxima + totals[:, :, None]).flatten(1), min(count, slots * groups))
+        maxima = torch.cat([maxima, log_probs[:, whole:].amax(dim=1, keepdim=True)], dim=1)
+    groups = maxima.shape[1]
+    chosen = _largest((grid.spread(maxima) + totals[:, :, None]).flatten(1), min(count, grid.slots * groups))
     chosen, _ = chosen.sort(dim=1)  # (B, N) in the order of slots and tokens again, for the ties
 
     parents, firsts = chosen // groups, chosen % groups * size
     begins = firsts.clamp(max=vocabulary_size - size)  # the last group is shorter: its window begins in the one before
-    rows = torch.arange(sentences, device=totals.device)[:, None]
-    windows = log_probs.unfold(2, size, 1)[rows, parents, begins]  # (B, N, size)
+    numbers = grid.numbers(totals.device).gather(1, parents)
+    windows = log_probs.unfold(1, size, 1)[numbers, begins]  # (B, N, size)
     sums = windows + totals.gather(1, parents)[:, :, None]
     if whole < vocabulary_size:
         before = torch.arange(size, device=totals.device) < (firsts - begins)[:, :, None]

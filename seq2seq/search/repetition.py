@@ -34,16 +34,16 @@ class Repetition:
         return self.penalises or self.block_ngram > 0
 
     def apply(self, log_probs: Tensor, said: Tensor, eos: int) -> Tensor:
-        """Edit log_probs (B, K, V) in place, by the tokens (B, K, t) that the hypotheses consist of so far."""
-        ending = log_probs[:, :, eos].clone()  # (B, K)
+        """Edit log_probs (R, V) in place, by the tokens (R, t) that the hypotheses consist of so far."""
+        ending = log_probs[:, eos].clone()  # (R,)
         if self.penalises:
-            log_probs.scatter_(2, said, log_probs.gather(2, said) * self.penalty)
+            log_probs.scatter_(1, said, log_probs.gather(1, said) * self.penalty)
         size = self.block_ngram
-        if 0 < size <= said.shape[2]:
-            ngrams = said.unfold(2, size, 1)  # (B, K, t - n + 1, n)
-            newest = said[:, :, None, said.shape[2] - size + 1 :]  # (B, K, 1, n - 1), to be continued
-            begun = (ngrams[..., :-1] == newest).all(dim=3)  # (B, K, t - n + 1)
+        if 0 < size <= said.shape[1]:
+            ngrams = said.unfold(1, size, 1)  # (R, t - n + 1, n)
+            newest = said[:, None, said.shape[1] - size + 1 :]  # (R, 1, n - 1), to be continued
+            begun = (ngrams[..., :-1] == newest).all(dim=2)  # (R, t - n + 1)
             # Where an n-gram begins otherwise, its last token is allowed; EOS stands in for it and is mended below.
-            log_probs.scatter_(2, torch.where(begun, ngrams[..., -1], eos), -torch.inf)
-        log_probs[:, :, eos] = ending
+            log_probs.scatter_(1, torch.where(begun, ngrams[..., -1], eos), -torch.inf)
+        log_probs[:, eos] = ending
         return log_probs

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from seq2seq.grid import Grid
 from seq2seq.search.constraints import Constraints
 from seq2seq.search.decode import Beam, DecodeOptions, decode
 from seq2seq.search.history import Choice, Hypothesis
@@ -72,33 +73,33 @@ class Sampler:
     def first(self) -> list[float]:
         return [0.0] * self.slots
 
-    def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int]) -> Choice:
-        mass, candidates = self._filtered(log_probs)  # (B, K, N)
-        cumulative = mass.cumsum(dim=2)
-        points = self.uniforms[step, sentences][:, :, None] * cumulative[:, :, -1:]  # (B, K, 1)
-        places = torch.searchsorted(cumulative, points, right=True).clamp(max=mass.shape[2] - 1)
+    def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int], grid: Grid) -> Choice:
+        mass, candidates = self._filtered(log_probs)  # (R, N)
+        cumulative = mass.cumsum(dim=1)
+        points = grid.rows(self.uniforms[step, sentences])[:, None] * cumulative[:, -1:]  # (R, 1)
+        places = torch.searchsorted(cumulative, points, right=True).clamp(max=mass.shape[1] - 1)
         # Rounding may put a point on a token without mass; the likeliest token then.
-        places = torch.where(mass.gather(2, places) > 0, places, mass.argmax(dim=2, keepdim=True))
+        places = torch.where(mass.gather(1, places) > 0, places, mass.argmax(dim=1, keepdim=True))
 
-        tokens = candidates.gather(2, places)  # (B, K, 1)
+        tokens = candidates.gather(1, places)  # (R, 1)
         slots = torch.arange(self.slots, device=tokens.device)
         return Choice(
-            totals=beam.totals + log_probs.gather(2, tokens).squeeze(2),
-            tokens=tokens.squeeze(2),
+            totals=beam.totals + grid.spread(log_probs.gather(1, tokens).squeeze(1), -torch.inf),
+            tokens=grid.spread(tokens.squeeze(1)),
             parents=slots.expand(len(sentences), -1),
         )
 
     def _filtered(self, log_probs: Tensor) -> tuple[Tensor, Tensor]:
-        """Probability mass (B, K, N) after the filters, not renormalised after top_p, and the tokens that have it."""
-        vocabulary_size = log_probs.shape[2]
+        """Probability mass (R, N) after the filters, not renormalised after top_p, and the tokens that have it."""
+        vocabulary_size = log_probs.shape[1]
         if self.options.top_k == 0 and self.options.top_p == 1:  # the order doesn't matter
             everything = torch.arange(vocabulary_size, device=log_probs.device).expand_as(log_probs)
-            return (log_probs / self.options.temperature).softmax(dim=2), everything
+            return (log_probs / self.options.temperature).softmax(dim=1), everything
         size = min(self.options.top_k or vocabulary_size, vocabulary_size)
-        values, tokens = log_probs.topk(size, dim=2)  # falling
-        mass = (values / self.options.temperature).softmax(dim=2)
-        before = mass.cumsum(dim=2).roll(1, dims=2)  # mass of all likelier tokens
-        before[:, :, 0] = 0
+        values, tokens = log_probs.topk(size, dim=1)  # falling
+        mass = (values / self.options.temperature).softmax(dim=1)
+        before = mass.cumsum(dim=1).roll(1, dims=1)  # mass of all likelier tokens
+        before[:, 0] = 0
         return mass.masked_fill(before >= self.options.top_p, 0), tokens
 
 

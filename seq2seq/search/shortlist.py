@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from seq2seq.grid import Grid
 from seq2seq.search.history import Hypothesis
 from seq2seq.search.protocol import SpecialIds, State, StateOut
 
@@ -33,7 +34,7 @@ class Halved(Protocol[State]):
     @property
     def output(self) -> nn.Module: ...  # features (R, F) to logits (R, V)
 
-    def start(self, source: Tensor, lengths: Tensor, beams: int, bias: Tensor | None = None) -> State: ...
+    def start(self, source: Tensor, lengths: Tensor, bias: Tensor | None = None) -> State: ...
 
     def features(self, tokens: Tensor, state: State) -> Decoded[State]: ...
 
@@ -103,15 +104,14 @@ class ShortState(NamedTuple, Generic[State]):
     """The model's state, and of each sentence what it has alone."""
 
     inner: State
+    grid: Grid
     ids: Tensor  # (B, U + C) of its numbers
     weight: Tensor  # (B, F, C) of the output layer, for its own tokens
     bias: Tensor  # (B, 1, C); -inf where a list is shorter than the longest
 
-    def select(self, rows: Tensor) -> ShortState[State]:
-        return self._replace(inner=self.inner.select(rows))
-
-    def keep(self, sentences: Tensor) -> ShortState[State]:
-        return ShortState(self.inner.keep(sentences), self.ids[sentences], self.weight[sentences], self.bias[sentences])
+    def select(self, rows: Tensor, grid: Grid, sentences: Tensor | None = None) -> ShortState[State]:
+        inner, own = self.inner.select(rows, grid, sentences), (self.ids, self.weight, self.bias)
+        return ShortState(inner, grid, *(own if sentences is None else (part[sentences] for part in own)))
 
 
 class ShortStep(NamedTuple, Generic[State]):
@@ -134,22 +134,23 @@ class Shortlisted(Generic[State]):
         self.model, self.shared, self.own, self.padding = model, shared, own, padding
         self.output, _, _ = rows(model.output, shared)
 
-    def start(self, source: Tensor, lengths: Tensor, beams: int, bias: Tensor | None = None) -> ShortState[State]:
+    def start(self, source: Tensor, lengths: Tensor, bias: Tensor | None = None) -> ShortState[State]:
         _, weight, own_bias = rows(self.model.output, self.own.flatten())  # (B * C, F), (B * C)
         return ShortState(
-            self.model.start(source, lengths, beams, bias),
+            self.model.start(source, lengths, bias),
+            Grid.full(len(source), len(source)),
             torch.cat([self.shared.expand(len(source), -1), self.own], dim=1),
             weight.view(*self.own.shape, weight.shape[1]).transpose(1, 2),
             own_bias.view(self.own.shape).masked_fill(self.padding, -torch.inf)[:, None],
         )
 
     def step(self, tokens: Tensor, state: ShortState[State]) -> ShortStep[State]:
-        size = len(state.ids)
-        ids = state.ids.gather(1, tokens.view(size, -1)).flatten()  # (R,)
+        grid = state.grid
+        ids = state.ids[grid.owners(tokens.device), tokens]  # (R,)
         features, weights, inner = self._features(ids, state.inner)
         shared = self.output(features)  # (R, U)
-        own = torch.baddbmm(state.bias, features.view(size, -1, features.shape[1]), state.weight)  # (B, K, C)
-        logits = torch.cat([shared, own.flatten(0, 1).to(shared.dtype)], dim=1)
+        own = grid.rows(torch.baddbmm(state.bias, grid.spread(features), state.weight))  # (B, K, C) to (R, C)
+        logits = torch.cat([shared, own.to(shared.dtype)], dim=1)
         return ShortStep(logits, weights, state._replace(inner=inner))
 
     def _features(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:

@@ -66,7 +66,7 @@ def saved(tokenizers, tmp_path):
 def logits(model):
     source, lengths = torch.tensor([[5, 6, 7, 8, 2], [6, 9, 2, 3, 3]]), torch.tensor([5, 3])
     with torch.no_grad():
-        state = model.start(source, lengths, 1)
+        state = model.start(source, lengths)
         first = model.step(torch.tensor([1, 1]), state)
         return torch.stack([first.logits, model.step(torch.tensor([5, 6]), first.state).logits])
 

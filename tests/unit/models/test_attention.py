@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from seq2seq.grid import Grid
 from seq2seq.models.attention import Attention, AttentionState, Treatment
 from seq2seq.models.coverage import LinguisticCoverage
 from seq2seq.models.dropout import Dropout
@@ -251,7 +252,7 @@ def test_keys_are_projected_when_prepared_and_never_again(tensors):
     memory = case.attention.prepare(case.encoded, case.bias)
     state = case.attention.start(memory)
     for _ in range(4):
-        state = case.attention.step(tensors(6)(6, MEMORY), memory, state).state
+        state = case.attention.step(tensors(6)(6, MEMORY), memory, state, Grid.full(len(memory.mask), 6)).state
     assert state == AttentionState(4)
     assert counting.calls == 1
     assert torch.equal(memory.keys, 2 * case.encoded.memory)

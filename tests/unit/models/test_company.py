@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from seq2seq.models.seq2seq import SearchState
+from seq2seq.grid import Grid
 from seq2seq.search.beam import SearchOptions, beam_search
 from seq2seq.search.protocol import SpecialIds
 
@@ -55,25 +55,20 @@ class Tiled:
     def __init__(self, model):
         self.model = model
 
-    def start(self, source, lengths, beams, bias):
-        rows = torch.arange(len(source)).repeat_interleave(beams)
-        return TiledState(self.model.start(source[rows], lengths[rows], 1), beams)
+    def start(self, source, lengths, bias):
+        return TiledState(self.model.start(source, lengths))
 
     def step(self, tokens, state):
         logits, weights, following = self.model.step(tokens, state.inner)
-        return Stepped(logits, weights, TiledState(following, state.beams))
+        return Stepped(logits, weights, TiledState(following))
 
 
 class TiledState:
-    def __init__(self, inner, beams):
-        self.inner, self.beams = inner, beams
+    def __init__(self, inner):
+        self.inner = inner
 
-    def select(self, rows):
-        inner = self.inner
-        return TiledState(SearchState(inner.decoder.select(rows), inner.source.select(rows), 1), self.beams)
-
-    def keep(self, sentences):
-        return self.select(torch.cat([torch.arange(self.beams) + self.beams * i for i in sentences.tolist()]))
+    def select(self, rows, grid, sentences=None):
+        return TiledState(self.inner.select(rows, Grid.full(len(rows), len(rows)), rows))
 
 
 class Stepped:
@@ -152,10 +147,8 @@ def test_a_bias_turns_all_attention_to_a_position(variant, model, pairs, pad):
 @torch.no_grad()
 def test_a_bias_of_zeros_is_none(model, pairs, pad):
     batch = pad(pairs)
-    states = [
-        model.start(batch.source, batch.source_lengths, BEAMS, bias) for bias in (None, torch.zeros(batch.source.shape))
-    ]
-    for tokens in 4 + torch.arange(3 * len(pairs) * BEAMS).view(3, -1) % 10:
+    states = [model.start(batch.source, batch.source_lengths, bias) for bias in (None, torch.zeros(batch.source.shape))]
+    for tokens in 4 + torch.arange(3 * len(pairs)).view(3, -1) % 10:
         (without, *_), (logits, *_) = steps = [model.step(tokens, state) for state in states]
         assert torch.equal(logits, without)
         states = [step.state for step in steps]

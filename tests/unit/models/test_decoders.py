@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from seq2seq.grid import Grid
 from seq2seq.models.attention import Attention
 from seq2seq.models.decoders import BahdanauDecoder, InputFeedingDecoder, LuongDecoder
 
@@ -39,7 +40,7 @@ def test_all_steps_at_once_are_the_steps_one_by_one(variant, model, pairs, pad):
     features, weights = model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
     logits = model.output(features)
     assert logits.std() > 0.5  # large enough for a fault to show
-    state = model.start(batch.source, batch.source_lengths, beams=1)
+    state = model.start(batch.source, batch.source_lengths)
     first, steps = state, []
     for tokens in batch.target_input.unbind(1):
         steps.append(model.step(tokens, state))
@@ -79,9 +80,10 @@ def test_what_belongs_to_the_source_is_projected_once_a_batch(variant, model, mo
     model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
     once = len(calls)
     assert once >= len(attentions)
-    state = model.start(batch.source, batch.source_lengths, beams=2)
+    grid = Grid.full(3, 6)
+    state = model.start(batch.source, batch.source_lengths).select(grid.owners(batch.source.device), grid)
     for tokens in torch.full((3, 6), 5):
-        state = model.step(tokens, state).state.select(torch.arange(6).flip(0))
+        state = model.step(tokens, state).state.select(torch.arange(6).flip(0), grid)
     assert calls == [batch.source.shape] * (2 * once)  # of sentences, not of rows
 
 

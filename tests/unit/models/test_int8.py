@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 
 import pytest
 import torch
@@ -40,6 +41,12 @@ OTHERS = [
     {"attention": "bahdanau", "decoder": "gnmt"},
     {"attention": "multi_head", "decoder": "transformer"},
 ]
+
+
+@pytest.fixture(autouse=True, params=["integers", "floats"])
+def _both_ways(request, monkeypatch):
+    """By 8-bit instructions, whether they pay here or not, and by float32's."""
+    monkeypatch.setattr(int8, "integers_pay", lambda: request.param == "integers")
 
 
 def by_hand(weight, bias, row):
@@ -113,7 +120,7 @@ def test_some_of_the_outputs(tensors):
 def test_the_matrix_that_is_multiplied_with(tensors):
     weight = tensors(7)(5, 16)
     layer = Int8Linear(weight, None)
-    assert layer.integers.dtype == torch.int8
+    assert layer.integers.dtype == (torch.int8 if int8.integers_pay() else torch.float32)
     assert ((layer.weight - weight).abs() <= weight.abs().amax(1, keepdim=True) / 253).all()
     assert torch.equal(Int8Linear(layer.weight, None).integers, layer.integers)
 
@@ -153,7 +160,7 @@ def test_a_model_of_integers(build, pairs, pad, options):
         small = quantized(model)
         logits = small.output(small(*inputs).features)
         assert torch.equal(model.output(model(*inputs).features), before)
-        state, steps = small.start(batch.source, batch.source_lengths, 1), []
+        state, steps = small.start(batch.source, batch.source_lengths), []
         for tokens in batch.target_input.unbind(1):
             output = small.step(tokens, state)
             state = output.state
@@ -280,17 +287,44 @@ def test_other_devices_are_refused(resolve, monkeypatch, device):
         resolve(device=device)
 
 
-def test_products_that_overflow_are_refused(resolve, monkeypatch):
+def overflowing(a, b):
     """As on x86 without VNNI: the first factor is shifted to 0..255, and two products are summed in 16 bits."""
+    products = (a.int() + 128).unsqueeze(2) * b.int()  # (N, I, O)
+    pairs = products.unflatten(1, (-1, 2)).sum(2).clamp(-(2**15), 2**15 - 1)
+    return pairs.sum(1) - 128 * b.int().sum(0)
 
-    def overflowing(a, b):
-        products = (a.int() + 128).unsqueeze(2) * b.int()  # (N, I, O)
-        pairs = products.unflatten(1, (-1, 2)).sum(2).clamp(-(2**15), 2**15 - 1)
-        return pairs.sum(1) - 128 * b.int().sum(0)
 
-    monkeypatch.setattr(torch, "_int_mm", overflowing)
-    with refused("precision=int8: this CPU's sums of 8-bit products overflow; use precision=bf16 or fp32"):
-        resolve()
+def slow(a, b):
+    time.sleep(0.02)
+    return a.int() @ b.int()
+
+
+def fast(a, b):
+    return torch.full((len(a), b.shape[1]), int(a[0, 0]) * int(b[0, 0]) * len(b), dtype=torch.int32)
+
+
+@pytest.mark.parametrize(("kernel", "pays"), [(overflowing, False), (slow, False), (fast, True)])
+def test_8_bit_instructions_are_used_where_they_are_exact_and_fast(monkeypatch, kernel, pays):
+    monkeypatch.undo()
+    monkeypatch.setattr(torch, "_int_mm", kernel)
+    int8.integers_pay.cache_clear()
+    try:
+        assert int8.integers_pay() == pays
+    finally:
+        int8.integers_pay.cache_clear()
+
+
+@pytest.mark.parametrize("inputs", [1, int8.EXACT, int8.EXACT + 1, 3 * int8.EXACT + 5])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_floats_give_the_same_bits_as_integers(inputs, sign):
+    """The largest sums that there can be, among others."""
+    generator = torch.Generator().manual_seed(inputs)
+    numbers = torch.randint(-127, 128, (4, inputs), generator=generator).float()
+    matrix = torch.randint(-127, 128, (6, inputs), generator=generator).float()
+    numbers[0], matrix[1] = 127, sign * 127
+    numbers[1, ::2], matrix[2, 1::2] = -127, 127
+    expected = (numbers.long() @ matrix.long().t()).float()
+    assert torch.equal(int8.product(numbers, matrix), expected)
 
 
 def test_a_translator_gives_the_same_at_any_batch_size(resolve):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from seq2seq.grid import Grid
 from seq2seq.models.plain import Nothing, PlainDecoder, SourceVectorDecoder
 
 TOLERANCE = {"atol": 1e-9, "rtol": 1e-9}
@@ -65,10 +66,11 @@ def test_beams_share_their_sentences_vector(scene_of, tensors):
     decoder, vectors = scene.decoder, draw(3, scene.states.shape[1])
     source = decoder.prepare(scene.encoded, None)._replace(vector=vectors)
     state, embedded = decoder.start(scene.encoded, source), draw(4, scene.embedded.shape[1])
-    found = decoder.step(embedded, state.select(torch.zeros(4, dtype=torch.long)), source.select(torch.tensor([2, 0])))
+    rows, sentences = torch.zeros(4, dtype=torch.long), torch.tensor([2, 0])
+    found = decoder.step(embedded, state.select(rows), source.select(sentences), Grid.full(2, 4))
     for row, sentence in enumerate([2, 2, 0, 0]):
         own = source._replace(vector=vectors[sentence : sentence + 1])
-        alone = decoder.step(embedded[row : row + 1], state, own)
+        alone = decoder.step(embedded[row : row + 1], state, own, Grid.full(1, 1))
         torch.testing.assert_close(found.features[row], alone.features[0], **TOLERANCE)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from seq2seq.grid import Grid
 from seq2seq.search.protocol import SpecialIds
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
@@ -16,14 +17,13 @@ class TableState(NamedTuple):
     keys: torch.Tensor  # (B) of the source
     lengths: torch.Tensor  # (B)
     prefixes: torch.Tensor  # (R, t)
+    grid: Grid
 
-    def select(self, rows):
-        assert rows.shape == (len(self.prefixes),)
-        return self._replace(prefixes=self.prefixes[rows])
-
-    def keep(self, sentences):
-        prefixes = self.prefixes.view(len(self.keys), -1, self.prefixes.shape[1])[sentences].flatten(0, 1)
-        return TableState(self.keys[sentences], self.lengths[sentences], prefixes)
+    def select(self, rows, grid, sentences=None):
+        assert rows.shape == (grid.size,)
+        kept = torch.arange(len(self.keys)) if sentences is None else sentences
+        assert grid.sentences == len(kept)
+        return TableState(self.keys[kept], self.lengths[kept], self.prefixes[rows], grid)
 
 
 class TableStep(NamedTuple):
@@ -44,25 +44,29 @@ class TableModel:
         self.vocabulary_size = vocabulary_size
         self.words = [token for token in range(vocabulary_size) if token not in (PAD, BOS, EOS, UNK)]
         self.batch_sizes = []  # sentences at each step
+        self.row_counts = []  # rows at each step
 
-    def start(self, source, lengths, beams, bias=None):
-        self.width, self.beams, self.batch_sizes = source.shape[1], beams, []
+    def start(self, source, lengths, bias=None):
+        self.width, self.batch_sizes, self.row_counts = source.shape[1], [], []
         places = torch.arange(1, self.width + 1)
         keys = (source * places * (places <= lengths[:, None])).sum(dim=1)
-        return TableState(keys, lengths, torch.empty(len(source) * beams, 0, dtype=torch.long))
+        size = len(source)
+        return TableState(keys, lengths, torch.empty(size, 0, dtype=torch.long), Grid.full(size, size))
 
     def step(self, tokens, state):
-        assert tokens.shape == (len(state.keys) * self.beams,)
+        assert tokens.shape == (state.grid.size,)
         self.batch_sizes.append(len(state.keys))
+        self.row_counts.append(len(tokens))
         prefixes = torch.cat([state.prefixes, tokens[:, None]], dim=1)
-        hashes = state.keys.repeat_interleave(self.beams)
+        owners = state.grid.owners(tokens.device)
+        hashes = state.keys[owners]
         for token in prefixes.unbind(dim=1):
             hashes = (hashes * 31 + token + 1) % TABLE_SIZE
         places = torch.arange(self.width)
         weights = (hashes[:, None] + places * 13) % 17 + 1.0
-        weights = weights * (places < state.lengths.repeat_interleave(self.beams)[:, None])
+        weights = weights * (places < state.lengths[owners][:, None])
         weights = weights / weights.sum(dim=1, keepdim=True)
-        return TableStep(self.table[hashes], weights, TableState(state.keys, state.lengths, prefixes))
+        return TableStep(self.table[hashes], weights, state._replace(prefixes=prefixes))
 
     def hash(self, source, prefix):
         value = sum((place + 1) * token for place, token in enumerate(source))

@@ -56,6 +56,8 @@ def plain_beam_search(model, source, max_length, options, prefix=()):
         ]
         candidates.sort(key=lambda candidate: -candidate[1])
         kept = candidates[: options.beam_size - len(finished)]
+        if options.threshold:
+            kept = [candidate for candidate in kept if candidate[1] >= kept[0][1] - options.threshold]
         live = [candidate for candidate in kept if candidate[0][-1] != EOS]
         finished += [(tokens[:-1], total) for tokens, total in kept if tokens[-1] == EOS]
     scored = [
@@ -124,6 +126,35 @@ def test_early_termination_changes_nothing(table_model, batch, sources, name, al
         assert n_best <= len(hypotheses) <= beam_size
         assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
         assert len({tuple(hypothesis.tokens) for hypothesis in hypotheses}) == len(hypotheses)
+
+
+@pytest.mark.parametrize("eos_bias", [0.0, 1.5])
+@pytest.mark.parametrize("threshold", [0.1, 0.7, 2.0])
+@pytest.mark.parametrize(("beam_size", "n_best"), [(1, 1), (3, 1), (5, 5), (12, 4)])
+def test_hypotheses_far_behind_are_given_up(table_model, batch, sources, eos_bias, threshold, beam_size, n_best):
+    model = table_model(vocabulary_size=9, eos_bias=eos_bias)
+    options = SearchOptions(beam_size=beam_size, n_best=n_best, threshold=threshold)
+    found = search(model, batch, sources, [10] * len(sources), options)
+    for source, hypotheses in zip(sources, found, strict=True):
+        assert_same(hypotheses[:n_best], plain_beam_search(model, source, 10, options)[:n_best])
+        assert hypotheses
+
+
+def test_only_what_lives_is_computed(table_model, batch, sources):
+    """One row a sentence before the first step, then those that fill the beam; what ended or was given up is none."""
+    model, rows = table_model(vocabulary_size=30, eos_bias=1.0), {}
+    for threshold in (0.0, 0.5, 0.1, 1e-6):
+        search(model, batch, sources, [12] * len(sources), SearchOptions(beam_size=4, threshold=threshold))
+        rows[threshold] = model.row_counts
+        assert rows[threshold][0] == len(sources)
+    ended = 0  # at the first step, which leaves their slots empty
+    for source in sources:
+        values = model.log_probs(source, [])
+        ended += EOS in sorted([EOS, *model.words], key=lambda token, values=values: -values[token])[:4]
+    assert rows[0.0][1] == 4 * len(sources) - ended < 4 * len(sources)
+    assert max(rows[1e-6]) == len(sources)
+    totals = [sum(rows[threshold]) for threshold in (0.0, 0.5, 0.1)]
+    assert totals[0] > 1.2 * totals[1] > 1.2 * 1.2 * totals[2]
 
 
 def test_the_search_ends_early_and_drops_finished_sentences(table_model, batch, sources):

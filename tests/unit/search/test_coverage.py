@@ -124,9 +124,9 @@ def test_a_model_without_weights_is_refused(table_model, batch):
 @pytest.mark.parametrize("given", [None, torch.tensor([[0.5, -1.0], [0.0, 2.0]])])
 def test_a_bias_goes_to_the_model_as_it_is(table_model, batch, given):
     class Biased(table_model):
-        def start(self, source, lengths, beams, bias=None):
+        def start(self, source, lengths, bias=None):
             self.bias = bias
-            return super().start(source, lengths, beams)
+            return super().start(source, lengths)
 
     model, (source, lengths), limits = Biased(), batch([[5, 6], [7]]), torch.tensor([4, 4])
     beam_search(model, source, lengths, limits, SearchOptions(), model.special, bias=given)

@@ -20,8 +20,8 @@ class Unattending:
     def __init__(self, model):
         self.model = model
 
-    def start(self, source, lengths, beams, bias=None):
-        return self.model.start(source, lengths, beams, bias)
+    def start(self, source, lengths, bias=None):
+        return self.model.start(source, lengths, bias)
 
     def step(self, tokens, state):
         return self.model.step(tokens, state)._replace(weights=None)
@@ -32,14 +32,9 @@ class CountingState(NamedTuple):
 
     counts: torch.Tensor  # (R)
     sums: torch.Tensor  # (R)
-    beams: int
 
-    def select(self, rows):
-        return self._replace(counts=self.counts[rows], sums=self.sums[rows])
-
-    def keep(self, sentences):
-        rows = (sentences[:, None] * self.beams + torch.arange(self.beams)).flatten()
-        return self.select(rows)
+    def select(self, rows, grid, sentences=None):
+        return CountingState(self.counts[rows], self.sums[rows])
 
 
 class CountingStep(NamedTuple):
@@ -54,9 +49,9 @@ class CountingModel:
     def __init__(self, vocabulary_size):
         self.vocabulary_size = vocabulary_size
 
-    def start(self, source, lengths, beams, bias=None):
-        zeros = torch.zeros(len(source) * beams, dtype=torch.long)
-        return CountingState(zeros, zeros, beams)
+    def start(self, source, lengths, bias=None):
+        zeros = torch.zeros(len(source), dtype=torch.long)
+        return CountingState(zeros, zeros)
 
     def step(self, tokens, state):
         after = state._replace(counts=state.counts + 1, sums=state.sums + tokens)
@@ -138,7 +133,7 @@ def test_a_narrow_beam_follows_the_mean_at_each_step(members, batch, sources):
 def test_a_step_gives_a_distribution_that_is_no_single_members(members, batch):
     source, lengths = batch([[5, 8], [9]])
     ensemble = Ensemble(members)
-    output = ensemble.step(torch.tensor([1, 1]), ensemble.start(source, lengths, 1))
+    output = ensemble.step(torch.tensor([1, 1]), ensemble.start(source, lengths))
     assert output.logits.dtype == torch.float32
     for row, ids in enumerate(([5, 8], [9])):
         expected = plain(members, ids, [])
@@ -177,12 +172,12 @@ def test_attention_is_the_mean_of_those_that_attend(table_model, batch):
     model, other = table_model(), Backwards()
     source, lengths = batch([[5, 8, 6]])
     ensemble = Ensemble([model, Unattending(table_model(seed=3)), other])
-    weights = ensemble.step(torch.tensor([1]), ensemble.start(source, lengths, 1)).weights
+    weights = ensemble.step(torch.tensor([1]), ensemble.start(source, lengths)).weights
     own = torch.tensor(model.weights([5, 8, 6], []))
     torch.testing.assert_close(weights, (own + own.flip(1)) / 2)
     assert not torch.equal(own, own.flip(1))
     silent = Ensemble([Unattending(model), Unattending(other)])
-    assert silent.step(torch.tensor([1]), silent.start(source, lengths, 1)).weights is None
+    assert silent.step(torch.tensor([1]), silent.start(source, lengths)).weights is None
 
 
 def test_what_a_member_finds_impossible_is_impossible(table_model, batch):
@@ -199,13 +194,13 @@ def test_the_bias_reaches_all_members(table_model, batch):
     seen = []
 
     class Biased(table_model):
-        def start(self, source, lengths, beams, bias=None):
+        def start(self, source, lengths, bias=None):
             seen.append(bias)
-            return super().start(source, lengths, beams, bias)
+            return super().start(source, lengths, bias)
 
     source, lengths = batch([[5, 8]])
     bias = torch.tensor([[1.0, 2.0]])
-    Ensemble([Biased(seed=1), Biased(seed=2)]).start(source, lengths, 1, bias)
+    Ensemble([Biased(seed=1), Biased(seed=2)]).start(source, lengths, bias)
     assert len(seen) == 2
     assert all(one is bias for one in seen)
 

@@ -41,7 +41,8 @@ class Job:
 
     def sample(self, model, batch, seed):
         """With the beam's size as the number of samples."""
-        shared = {key: value for key, value in vars(self.options).items() if key not in ("beam_size", "n_best")}
+        of_beams = ("beam_size", "threshold", "n_best")
+        shared = {key: value for key, value in vars(self.options).items() if key not in of_beams}
         options = SamplingOptions(samples=self.options.beam_size, temperature=0.7, top_p=0.9, **shared)
         seeds = [seed + sum(source) for source in self.sources]
         source, lengths = batch(self.sources)
@@ -55,6 +56,7 @@ def jobs(draw, words=(4, 5, 6, 7)):
     exactly = {"min_size": size, "max_size": size}
     options = SearchOptions(
         beam_size=beam_size,
+        threshold=draw(st.sampled_from([0.0, 0.0, 1e-9, 0.5, 2.0, 100.0])),
         n_best=draw(st.integers(1, beam_size)),
         length_penalty=draw(st.sampled_from(["none", "average", "gnmt"])),
         length_alpha=draw(st.sampled_from([0.0, 0.6, 1.0, 10.0])),

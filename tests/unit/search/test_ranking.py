@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from seq2seq.grid import Grid
 from seq2seq.search import ranking
 from seq2seq.search.ranking import GROUP, best_continuations
 
@@ -25,7 +26,10 @@ def by_sorting(totals, log_probs, count):
 
 
 def chosen(totals, log_probs, count):
-    best, slots, tokens = (part.tolist() for part in best_continuations(totals, log_probs, count))
+    """log_probs (B, K, V), of which the search has those of the slots that hold something."""
+    grid = Grid.where(totals > -torch.inf, totals.device)
+    found = best_continuations(totals, grid.rows(log_probs), grid, count)
+    best, slots, tokens = (part.tolist() for part in found)
     return [list(zip(*rows, strict=True)) for rows in zip(best, slots, tokens, strict=True)]
 
 
@@ -64,7 +68,7 @@ def test_empty_slots_and_what_is_forbidden_come_last():
 def test_nan_is_the_largest():
     log_probs = torch.full((1, 2, 400), -1.0)
     log_probs[0, 1] = torch.nan
-    best, slots, _ = best_continuations(torch.zeros(1, 2), log_probs, 2)
+    best, slots, _ = best_continuations(torch.zeros(1, 2), log_probs[0], Grid.full(1, 2), 2)
     assert best.isnan().all()
     assert slots.tolist() == [[1, 1]]
 
@@ -86,6 +90,6 @@ def test_many_values_are_searched_in_groups(monkeypatch):
         raise AssertionError("in groups")
 
     monkeypatch.setattr(ranking, "_by_groups", refuse)
-    best_continuations(torch.zeros(1, 5), torch.zeros(1, 5, 8000), 5)
+    best_continuations(torch.zeros(1, 5), torch.zeros(5, 8000), Grid.full(1, 5), 5)
     with pytest.raises(AssertionError, match="in groups"):
-        best_continuations(torch.zeros(64, 5), torch.zeros(64, 5, 8000), 5)
+        best_continuations(torch.zeros(64, 5), torch.zeros(320, 8000), Grid.full(64, 320), 5)

@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 import torch
 
+from seq2seq.grid import Grid
 from seq2seq.search.beam import SearchOptions, beam_search
 from seq2seq.search.decode import Beam
 from seq2seq.search.sampling import Sampler, SamplingOptions, sample
@@ -152,11 +153,11 @@ def test_every_sample_can_be_forced_to_its_max_length(table_model, batch, source
 def test_the_ends_of_the_interval_draw_tokens_that_are_allowed(uniform, filters):
     sentences, vocabulary_size = 200, 300
     generator = torch.Generator().manual_seed(0)
-    log_probs = torch.randn(sentences, 1, vocabulary_size, generator=generator).log_softmax(dim=2)
-    log_probs[:, :, [0, 1, 150, 298, 299]] = -torch.inf
+    log_probs = torch.randn(sentences, vocabulary_size, generator=generator).log_softmax(dim=1)
+    log_probs[:, [0, 1, 150, 298, 299]] = -torch.inf
     beam = Beam(*[torch.zeros(sentences, 1)] * 4)
     sampler = Sampler(SamplingOptions(**filters), torch.full((1, sentences, 1), uniform))
-    choice = sampler.choose(log_probs, beam, 0, list(range(sentences)))
+    choice = sampler.choose(log_probs, beam, 0, list(range(sentences)), Grid.full(sentences, sentences))
     assert choice.totals.isfinite().all()
 
 

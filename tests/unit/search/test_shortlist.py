@@ -32,11 +32,9 @@ class MaskedState(NamedTuple):
     inner: object
     allowed: torch.Tensor  # (B, V)
 
-    def select(self, chosen):
-        return self._replace(inner=self.inner.select(chosen))
-
-    def keep(self, sentences):
-        return MaskedState(self.inner.keep(sentences), self.allowed[sentences])
+    def select(self, chosen, grid, sentences=None):
+        allowed = self.allowed if sentences is None else self.allowed[sentences]
+        return MaskedState(self.inner.select(chosen, grid, sentences), allowed)
 
 
 class Masked:
@@ -45,13 +43,13 @@ class Masked:
     def __init__(self, model, allowed):
         self.model, self.allowed = model, allowed
 
-    def start(self, source, lengths, beams, bias=None):
-        return MaskedState(self.model.start(source, lengths, beams, bias), self.allowed)
+    def start(self, source, lengths, bias=None):
+        return MaskedState(self.model.start(source, lengths, bias), self.allowed)
 
     def step(self, tokens, state):
         features, weights, inner = self.model.features(tokens, state.inner)
-        logits = self.model.output(features).view(*state.allowed.shape[:1], -1, VOCABULARY)
-        logits = logits.masked_fill(~state.allowed[:, None], -torch.inf).flatten(0, 1)
+        owners = state.inner.grid.owners(tokens.device)
+        logits = self.model.output(features).masked_fill(~state.allowed[owners], -torch.inf)
         return Step(logits, weights, state._replace(inner=inner))
 
 
@@ -215,9 +213,9 @@ def test_nothing_but_what_all_may_use(model, batch, sources, allowed):
 def test_only_the_tokens_of_the_lists_are_computed(model, batch, sources, allowed):
     shortlist = Shortlist(COMMON, allowed[:2], model.special, None)
     short = shortlist.of(model, torch.device("cpu"))
-    step = short.step(torch.zeros(4, dtype=torch.long), short.start(*batch(sources[:2]), 2))
+    step = short.step(torch.zeros(2, dtype=torch.long), short.start(*batch(sources[:2])))
     longest = int(with_shared(allowed[:2]).sum(dim=1).amax())
-    assert step.logits.shape == (4, longest)
+    assert step.logits.shape == (2, longest)
     assert longest < VOCABULARY
 
 
