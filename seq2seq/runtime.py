@@ -9,8 +9,6 @@ import platform
 import random
 import resource
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -18,6 +16,7 @@ import torch
 
 from seq2seq.errors import ConfigError
 from seq2seq.options import RuntimeConfig, available_cores
+from seq2seq.timing import least_seconds
 
 # How the allocators of the CPU, of CUDA outside of torch's own, of Apple's GPU, and of cuBLAS and cuDNN put it.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
@@ -144,7 +143,7 @@ def _bf16_pays() -> bool:
     """Measured, for no list of processors stays complete: bf16 products must be half as fast again as float32's."""
     a, b = torch.randn(256, 512), torch.randn(512, 2048)
     half_a, half_b = a.bfloat16(), b.bfloat16()
-    return _seconds(lambda: half_a @ half_b) * 1.5 < _seconds(lambda: a @ b)
+    return least_seconds(lambda: half_a @ half_b) * 1.5 < least_seconds(lambda: a @ b)
 
 
 def _medium_is_float32() -> bool:
@@ -175,13 +174,3 @@ def _keep_freed_memory() -> None:
 
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    work()
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best

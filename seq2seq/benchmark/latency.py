@@ -27,7 +27,9 @@ def latency(bench: Bench) -> Table:
     """One sentence at beam 5."""
     config = bench.config
     lines = bench.material.lines.source[:SENTENCES]
-    loaded = {name: bench.material.translator(config, name, BEAM) for name in translating_precisions(bench)}
+    loaded = {
+        name: bench.material.translator(config, name, {"beam_size": BEAM}) for name in translating_precisions(bench)
+    }
     rows: dict[str, Measurement] = {
         f"loaded model, {name}": partial(_one_by_one, translator, lines) for name, translator in loaded.items()
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -88,10 +89,10 @@ class Material:
         """The run's model, with its best weights."""
         return Saved.load(Path(str(self.config.run)), "best").model
 
-    def translator(self, config: Config, precision: Precision, beam_size: int) -> Translator:
-        """The run's model, or an untrained one of `config`, with the config's search at this beam size."""
+    def translator(self, config: Config, precision: Precision, changes: Mapping[str, Any]) -> Translator:
+        """The run's model, or an untrained one of `config`, with the config's search but for these changes."""
         asked = RuntimeConfig(config.device, precision, config.threads, config.deterministic)
-        search = {**dataclasses.asdict(config.search), "beam_size": beam_size}
+        search = {**dataclasses.asdict(config.search), **changes}
         if config.run is not None:
             return Translator.load(config.run, search=search, runtime=asked)
         runtime = Runtime.resolve(asked, training=False)

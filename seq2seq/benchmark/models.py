@@ -138,7 +138,7 @@ class _Work:
         bench, config = self.bench, self.subject.config
         lines = bench.material.lines.source[: bench.measure.sentences]
         with self.subject.switch():
-            translator = bench.material.translator(config, bench.measure.translate_precision, beam)
+            translator = bench.material.translator(config, bench.measure.translate_precision, {"beam_size": beam})
             translating = Translating(translator, lines, config.trainer.translate_batch)
 
         def sample() -> dict[str, float]:

@@ -12,9 +12,9 @@ from seq2seq.options import Auto, Precision, number
 from seq2seq.options.base import numbers
 from seq2seq.schema import Faults
 
-Comparison = Literal["models", "precision", "plain", "objectives", "beams", "corpus", "lengths", "latency"]
+Comparison = Literal["models", "precision", "plain", "objectives", "search", "beams", "corpus", "lengths", "latency"]
 
-NEEDING_RUN = {"objectives", "latency"}
+NEEDING_RUN = {"objectives", "search", "latency"}
 REFUSING_RUN = {  # and why
     "models": "it measures models of its own",
     "corpus": "it makes corpora of its own",
@@ -37,6 +37,8 @@ class MeasureConfig:
     beams: list[int] | Auto = numbers("auto", 1, 1000, most=20, least=1)
     translate_precision: Precision = "auto"
     workers: int = number(0, 0, 1024)
+    thresholds: list[float] = numbers([1.0, 2.0, 3.0], 0.001, 1000.0, most=20)
+    shortlists: list[int] = numbers([1500, 3000], 1, 10_000_000, most=20)
     matrix_size: int | Auto = number("auto", 1, 32_768)
     pairs: list[int] = numbers([1000, 10_000, 100_000, 1_000_000], 1, 10_000_000, most=20, least=1)
     lines: list[int] = numbers([250, 1000, 4000], 1, 1_000_000, most=20, least=1)

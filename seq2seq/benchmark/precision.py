@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
 from functools import partial
 
 from seq2seq.benchmark.bench import Bench, Column, Row, Table
 from seq2seq.benchmark.rounds import interleaved
 from seq2seq.benchmark.training import Training
-from seq2seq.benchmark.translating import Translating
+from seq2seq.benchmark.translating import TRANSLATED, Kind, compared
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.evaluation.spreading import check_spread
 from seq2seq.options import Precision, RuntimeConfig
 from seq2seq.runtime import Runtime
@@ -28,9 +26,7 @@ COLUMNS = [
     Column("tokens_per_second", "tokens/s", ",.0f"),
     Column("loss", "loss of the last tenth", ".4f"),
     Column("difference", "largest difference from fp32", ".4f"),
-    Column("sentences_per_second", "sentences/s", ",.1f"),
-    Column("bleu", "BLEU", ".2f"),
-    Column("changed", "lines changed", ",d"),
+    *TRANSLATED,
 ]
 
 
@@ -102,27 +98,8 @@ def _runtime(bench: Bench, name: Precision, training: bool) -> Runtime:
 
 def _translated(bench: Bench, beam: int) -> list[Row]:
     """Each precision; with benchmark.workers, each spread over these as well."""
-    config, lines, measure = bench.config, bench.material.lines, bench.measure
-    works: dict[tuple[str, Precision], Translating] = {}
-    with ExitStack() as stack:
-        for name in translating_precisions(bench):
-            translator = bench.material.translator(config, name, beam)
-            for workers in sorted({0, measure.workers}):
-                spread = stack.enter_context(translator.spread(workers))
-                title = f"translation, beam {beam}" + (f", {workers} workers" if workers else "")
-                works[title, name] = Translating(spread, lines.source, config.trainer.translate_batch)
-        speeds = interleaved(
-            f"beam {beam}", {" ".join(row): work.sample for row, work in works.items()}, measure.repeats
-        )
-    exact = works[f"translation, beam {beam}", "fp32"].texts
-    return [
-        {
-            "name": title,
-            "precision": name,
-            "sentences": len(work.lines),
-            "bleu": corpus_bleu(work.texts, lines.reference, config.metric),
-            "changed": sum(a != b for a, b in zip(work.texts, exact, strict=True)),
-            **speeds[f"{title} {name}"],
-        }
-        for (title, name), work in works.items()
-    ]
+    translators = {
+        Kind(f"translation, beam {beam}", name): bench.material.translator(bench.config, name, {"beam_size": beam})
+        for name in translating_precisions(bench)
+    }
+    return compared(bench, f"beam {beam}", translators)

@@ -16,6 +16,7 @@ from seq2seq.benchmark.options import BenchmarkConfig, Comparison
 from seq2seq.benchmark.precision import precision
 from seq2seq.benchmark.rounds import Spread
 from seq2seq.benchmark.scaling import beams, corpus, lengths
+from seq2seq.benchmark.search import search
 from seq2seq.outputs import check_outputs, write_results
 from seq2seq.runtime import Runtime
 from seq2seq.tables import aligned
@@ -26,6 +27,7 @@ MODES: dict[Comparison | None, Callable[[Bench], Table]] = {
     "precision": precision,
     "plain": plain,
     "objectives": objectives,
+    "search": search,
     "beams": beams,
     "corpus": corpus,
     "lengths": lengths,

@@ -37,7 +37,7 @@ def beams(bench: Bench) -> Table:
     works: dict[str, Translating] = {}
     rows: dict[str, Row] = {}
     for beam, sentences in dict.fromkeys(sizes):
-        translator = material.translator(config, measure.translate_precision, beam)
+        translator = material.translator(config, measure.translate_precision, {"beam_size": beam})
         lines = list(islice(cycle(material.lines.source), sentences))
         name = f"beam {beam}, {sentences:,} sentences"
         works[name] = Translating(translator, lines, config.trainer.translate_batch)

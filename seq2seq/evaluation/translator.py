@@ -25,6 +25,7 @@ from seq2seq.evaluation.searching import Sentences, check_search, find, line_see
 from seq2seq.evaluation.source import Source, check_pieces, one_line, padded_bias
 from seq2seq.evaluation.spreading import spread
 from seq2seq.evaluation.translation import EOS, Hypothesis, ScoredPair, Translation
+from seq2seq.models.few_rows import few_rows_pay, for_few_rows
 from seq2seq.models.int8 import quantized
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import RuntimeConfig, SearchConfig
@@ -97,7 +98,10 @@ class Translator:
         options = override(config.search, search or {})
         lexicon = needed_lexicon(options, RunFolder(paths[0]), tokenizers)
         limit = LargestLimit(tuple(one.limit for one in saved)) if len(saved) > 1 else saved[0].limit
-        model, *others = (one.model.to(resolved.device) for one in saved)
+        models = [one.model.to(resolved.device) for one in saved]
+        if resolved.device.type == "cpu" and resolved.precision == "fp32" and few_rows_pay():
+            models = [for_few_rows(one) for one in models]
+        model, *others = models
         return cls(model, tokenizers, limit, options, resolved, lexicon, others)
 
     def with_search(self, changes: Mapping[str, Any]) -> Translator:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable
 from functools import cache, partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from seq2seq.models import few_rows
 from seq2seq.models.cells import Cell
 from seq2seq.models.decoders import InputFeedingDecoder, LuongDecoder
 from seq2seq.models.gnmt import GNMTDecoder
@@ -19,6 +18,8 @@ from seq2seq.models.plain import PlainDecoder
 from seq2seq.models.readout import MaxoutReadout, Readout
 from seq2seq.models.rnn import FusedLayer, Layer, SteppedRNN
 from seq2seq.models.seq2seq import Seq2Seq
+from seq2seq.models.twins import copied, linear_of
+from seq2seq.timing import least_seconds
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -73,7 +74,7 @@ class Int8Layer(Layer):
     def __init__(self, layer: FusedLayer) -> None:
         super().__init__()
         rnn = layer.rnn
-        self.input_projection: nn.Module = _linear(rnn.weight_ih_l0, rnn.bias_ih_l0)
+        self.input_projection: nn.Module = linear_of(rnn.weight_ih_l0, rnn.bias_ih_l0)
         self.hidden_projection = Int8Linear(rnn.weight_hh_l0, rnn.bias_hh_l0)
         self.transition = layer.transition
 
@@ -99,7 +100,7 @@ def quantized(model: Seq2Seq) -> Seq2Seq:
     Where a decoder makes nothing of an embedding but a part of its bottom layer's gates, that part is worked out now
     for all words, and looked up in the embedding's place.
     """
-    twin = _copy(model)
+    twin = copied(model)
     twin.decoder = _quantized(model.decoder)
     twin.output = Int8Linear(model.output.weight, model.output.bias)  # type: ignore[assignment]
     reader = PROJECTIONS.get(type(model.decoder), "")
@@ -127,7 +128,7 @@ def product(numbers: Tensor, matrix: Tensor) -> Tensor:
     if matrix.dtype == torch.int8:
         return torch._int_mm(numbers.to(torch.int8), matrix.t()).float()
     if matrix.shape[1] <= EXACT:
-        return numbers @ matrix.t()
+        return few_rows.linear(numbers, matrix)
     total = torch.zeros(len(numbers), len(matrix), dtype=torch.float64)
     for part, of_matrix in zip(torch.split(numbers, EXACT, 1), torch.split(matrix, EXACT, 1), strict=True):
         total += part @ of_matrix.t()
@@ -147,17 +148,7 @@ def integers_pay() -> bool:
         return False
     left, right = torch.ones(64, 512), torch.ones(1024, 512)
     as_integers = right.to(torch.int8)
-    return _seconds(partial(product, left, as_integers)) < _seconds(partial(product, left, right))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    work()
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
+    return least_seconds(partial(product, left, as_integers)) < least_seconds(partial(product, left, right))
 
 
 SMALLEST = 1e-30  # so that a row of zeros has a scale
@@ -184,22 +175,8 @@ MOST_LOOKED_UP = 1 << 26  # numbers, 256 MiB
 def _quantized(module: Module) -> Module:
     if isinstance(module, FusedLayer):
         return Int8Layer(module)  # type: ignore[return-value]
-    twin = _copy(module)
+    twin = copied(module)
     for name, child in module.named_children():
         linear = name in LINEARS.get(type(module), ())
         twin._modules[name] = Int8Linear(child.weight, child.bias) if linear else _quantized(child)  # type: ignore
-    return twin
-
-
-def _linear(weight: nn.Parameter, bias: nn.Parameter) -> nn.Linear:
-    """With these parameters."""
-    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    linear.weight, linear.bias = weight, bias
-    return linear
-
-
-def _copy(module: Module) -> Module:
-    """Another module of the same parts, which may be replaced in it."""
-    twin = copy.copy(module)
-    twin._modules = dict(module._modules)
     return twin

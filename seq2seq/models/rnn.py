@@ -162,6 +162,7 @@ class FusedLayer(Layer):
         kind = {"gru": nn.GRU, "lstm": nn.LSTM}[spec.cell]
         self.rnn = kind(input_size, hidden_size, bidirectional=bidirectional, batch_first=True)
         self.transition = TRANSITIONS[spec.cell](hidden_size)
+        self.product: Callable[[Tensor, Tensor, Tensor], Tensor] = F.linear  # of a single step
 
     def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         if inputs.device.type == "cpu" and product_type(inputs) == torch.bfloat16 and not has_bf16_kernels():
@@ -205,8 +206,8 @@ class FusedLayer(Layer):
 
     def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor | None]:
         rnn = self.rnn
-        from_input = F.linear(inputs, rnn.weight_ih_l0, rnn.bias_ih_l0)
-        from_hidden = F.linear(hidden, rnn.weight_hh_l0, rnn.bias_hh_l0)
+        from_input = self.product(inputs, rnn.weight_ih_l0, rnn.bias_ih_l0)
+        from_hidden = self.product(hidden, rnn.weight_hh_l0, rnn.bias_hh_l0)
         following: tuple[Tensor, Tensor | None] = self.transition(from_input, from_hidden, hidden, cell)
         return following
 

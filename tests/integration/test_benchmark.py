@@ -58,6 +58,17 @@ def test_workers_change_speed_alone(command: Command, model: str, here: Path) ->
         assert (alone["bleu"], alone["changed"]) == (spread["bleu"], spread["changed"])
 
 
+def test_searches_of_a_run(command: Command, model: str, here: Path) -> None:
+    words = ["benchmark.beams=[3]", "benchmark.thresholds=[0.001,100]", "benchmark.shortlists=[1000]"]
+    done = command("benchmark", "compare=search", model, *words, *QUICK)
+    assert done.code == 0, done.err
+    found = {row["name"]: row for row in rows(here)}
+    more = ["", ", beam_threshold 0.001", ", beam_threshold 100"]
+    assert [*found] == [f"beam 3{lists}{behind}" for lists in ("", ", shortlist 1000") for behind in more]
+    assert found["beam 3"]["changed"] == found["beam 3, beam_threshold 100"]["changed"] == 0
+    assert found["beam 3"]["bleu"] == found["beam 3, beam_threshold 100"]["bleu"]
+
+
 def test_objectives_of_a_run(command: Command, model: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[str] = []
     build = training.build_objective

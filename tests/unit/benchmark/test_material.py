@@ -42,7 +42,7 @@ def test_lines_are_text_that_reads_back_as_words(make_bench) -> None:
 @pytest.mark.parametrize("beam", [1, 3])
 def test_an_untrained_model_writes_just_as_much_as_the_targets_have(make_bench, beam: int) -> None:
     bench = make_bench()
-    translator = bench.material.translator(bench.config, "fp32", beam)
+    translator = bench.material.translator(bench.config, "fp32", {"beam_size": beam})
     found = translator.translate(bench.material.lines.source)
     lengths = {len(translation.hypotheses[0].tokens) for translation in found}
     assert lengths == {bench.measure.target_length}
@@ -51,7 +51,7 @@ def test_an_untrained_model_writes_just_as_much_as_the_targets_have(make_bench, 
 def test_the_search_is_the_configs(make_bench) -> None:
     search = {"length_penalty": "gnmt", "length_alpha": 0.5, "coverage_penalty": 0.2, "block_ngram": 2}
     bench = make_bench(search={**search, "repetition_penalty": 1.5, "beam_size": 4})
-    found = bench.material.translator(bench.config, "fp32", 2).search
+    found = bench.material.translator(bench.config, "fp32", {"beam_size": 2}).search
     assert {name: getattr(found, name) for name in search} == search
     assert (found.repetition_penalty, found.beam_size) == (1.5, 2)
 
@@ -65,7 +65,7 @@ def test_fresh_models_are_the_same_each_time(make_bench) -> None:
 def test_a_translation_is_timed_and_kept(make_bench) -> None:
     bench = make_bench()
     lines = bench.material.lines.source
-    translator = bench.material.translator(bench.config, "fp32", 2)
+    translator = bench.material.translator(bench.config, "fp32", {"beam_size": 2})
     work = Translating(translator, lines, 3)
     sample = work.sample()
     assert work.texts == [translation.text for translation in translator.translate(lines)]

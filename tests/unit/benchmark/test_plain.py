@@ -41,7 +41,7 @@ def test_logits_and_translations_are_the_same(parts, make_bench) -> None:
             return model.output(features), weights
 
     fast = given()
-    translator = bench.material.translator(bench.config, "fp32", 3)
+    translator = bench.material.translator(bench.config, "fp32", {"beam_size": 3})
     texts = [translation.text for translation in translator.translate(lines)]
     with plain_paths():
         plain = given()

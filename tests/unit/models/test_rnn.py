@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 from seq2seq.models import rnn as rnn_module
 from seq2seq.models.memory import RNNState
 from seq2seq.models.recurrence import run_layer
-from seq2seq.models.rnn import RNN, RNNSpec, SteppedRNN
+from seq2seq.models.rnn import RNN, FusedLayer, RNNSpec, SteppedRNN
 
 INPUT, HIDDEN = 5, 4
 GATES = {"gru": 3, "lstm": 4}
@@ -346,6 +346,22 @@ def test_states_stay_in_float32_under_autocast(cell, option, training, tensors):
         assert all(part is None or part.dtype == torch.float32 for part in following)
     if not training:
         torch.testing.assert_close(outputs.float(), exact, atol=0.1, rtol=0.05)
+
+
+@options
+@pytest.mark.parametrize("below", [torch.float32, torch.bfloat16])
+def test_a_cpu_without_bf16_runs_the_lstm_in_float32(option, below, tensors, monkeypatch):
+    """oneDNN has no bf16 LSTM for CPUs without AVX-512, and torch's fails there under autocast."""
+    monkeypatch.setattr("seq2seq.models.rnn.has_bf16_kernels", lambda: False)
+    draw = tensors(8)
+    rnn = shaken(RNN(spec_of("lstm", 1, option), HIDDEN, HIDDEN)).eval()
+    inputs, state = draw(3, 6, HIDDEN).to(below), state_of("lstm", draw, 1, 3)
+    expected, _ = rnn(inputs.float(), state)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, _ = rnn(inputs, state)
+    if isinstance(rnn.layers[0], FusedLayer):
+        assert torch.equal(outputs, expected)
+    outputs.float().sum().backward()
 
 
 # The last two could be mistaken for each other by a shape alone: a GRU's 3 * 4 = 12 = 4 * 3 rows, or sizes all equal.

@@ -1,0 +1,64 @@
+"""Translation of a sentence or two at a time on a CPU, where the products of a step have few rows."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seq2seq.models.decoders import Decoder
+from seq2seq.models.rnn import FusedLayer
+from seq2seq.models.seq2seq import Seq2Seq
+from seq2seq.models.twins import copied, linear_of
+from seq2seq.timing import least_seconds
+
+FEW = 16  # rows; from about 64 on both ways take the same time
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """inputs (..., I) W^T + b as (W inputs^T)^T where there are few of them: (..., O).
+
+    Many CPUs' kernels divide the rows of the first factor among their cores and vectors, and do badly with five.
+    """
+    rows = inputs.shape[:-1].numel()
+    if not 1 < rows <= FEW:
+        return F.linear(inputs, weight, bias)
+    columns = inputs.reshape(rows, -1).t()  # (I, R)
+    outputs = torch.mm(weight, columns) if bias is None else torch.addmm(bias.unsqueeze(1), weight, columns)
+    return outputs.t().contiguous().view(*inputs.shape[:-1], -1)
+
+
+class FewRowsLinear(nn.Linear):
+    """nn.Linear by `linear`."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return linear(inputs, self.weight, self.bias)
+
+
+def for_few_rows(model: Seq2Seq) -> Seq2Seq:
+    """The same model, with the same weights, whose decoder's steps are fast with few rows; `model` stays as it is."""
+    twin = copied(model)
+    twin.decoder = cast(Decoder, _twin(model.decoder))
+    twin.output = linear_of(model.output.weight, model.output.bias, FewRowsLinear)
+    return twin
+
+
+@cache
+def few_rows_pay() -> bool:
+    """Whether `linear` is faster here, by half at least: measured, once in a process."""
+    inputs, weight = torch.randn(5, 512), torch.randn(2048, 512)
+    return 1.5 * least_seconds(partial(linear, inputs, weight)) < least_seconds(partial(F.linear, inputs, weight))
+
+
+def _twin(module: nn.Module) -> nn.Module:
+    if type(module) is nn.Linear:
+        return linear_of(module.weight, module.bias, FewRowsLinear)
+    twin = copied(module)
+    for name, child in module.named_children():
+        twin._modules[name] = _twin(child)
+    if isinstance(twin, FusedLayer):
+        twin.product = linear
+    return twin
