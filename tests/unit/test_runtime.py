@@ -53,6 +53,21 @@ def test_training_takes_what_is_fastest() -> None:
     assert Runtime.resolve(RuntimeConfig(device="cpu", precision="fp32"), training=True).precision == "fp32"
 
 
+@pytest.mark.parametrize(
+    ("times", "precision"),
+    [
+        ([0.1, 1.0, 1.0, 2.0], "bf16"),  # of a small part in bf16 and of a larger one in float32; then of the whole
+        ([0.1, 1.0, 1.0, 1.4], "fp32"),
+        ([1.1, 1.0], "fp32"),  # bf16 is imitated: the whole would take seconds, and isn't tried
+    ],
+)
+def test_training_takes_bf16_where_it_is_faster_by_half(times, precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter(times)
+    monkeypatch.setattr("seq2seq.runtime.least_seconds", lambda work: next(measured))
+    assert Runtime.resolve(RuntimeConfig(device="cpu"), training=True).precision == precision
+    assert not list(measured)
+
+
 def test_threads_are_set_and_stored() -> None:
     assert Runtime.resolve(RuntimeConfig(device="cpu", threads=1), training=False).threads == 1
     assert torch.get_num_threads() == 1
