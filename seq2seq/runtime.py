@@ -146,7 +146,7 @@ def _bf16_pays() -> bool:
     """
     a, b = torch.randn(256, 512), torch.randn(512, 2048)
     half_a, half_b = a.bfloat16(), b.bfloat16()
-    if least_seconds(lambda: half_a[:8] @ half_b[:, :512]) > least_seconds(lambda: a[:128] @ b):
+    if least_seconds(lambda: half_a[:8] @ half_b[:, :512]) > least_seconds(lambda: a[:32] @ b):
         return False
     return least_seconds(lambda: half_a @ half_b) * 1.5 < least_seconds(lambda: a @ b)
 
