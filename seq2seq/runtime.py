@@ -142,11 +142,12 @@ def _fastest(device: torch.device) -> str:
 def _bf16_pays() -> bool:
     """Measured, for no list of processors stays complete: bf16 products must be half as fast again as float32's.
 
-    A CPU that has to imitate them takes a second for what is measured here: so a small part is tried before.
+    A CPU that has to imitate them takes seconds for what is measured here: a small part shows it before.
     """
     a, b = torch.randn(256, 512), torch.randn(512, 2048)
     half_a, half_b = a.bfloat16(), b.bfloat16()
-    if least_seconds(lambda: half_a[:8] @ half_b[:, :512]) > least_seconds(lambda: a[:32] @ b):
+    few, few_half = (a[:8], b[:, :512]), (half_a[:8], half_b[:, :512])
+    if least_seconds(lambda: torch.mm(*few_half)) > 10 * least_seconds(lambda: torch.mm(*few)):
         return False
     return least_seconds(lambda: half_a @ half_b) * 1.5 < least_seconds(lambda: a @ b)
 
