@@ -16,7 +16,7 @@ import torch
 
 from seq2seq.errors import ConfigError
 from seq2seq.options import RuntimeConfig, available_cores
-from seq2seq.timing import least_seconds
+from seq2seq.processor import has_bf16, least_seconds
 
 # How the allocators of the CPU, of CUDA outside of torch's own, of Apple's GPU, and of cuBLAS and cuDNN put it.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
@@ -142,13 +142,12 @@ def _fastest(device: torch.device) -> str:
 def _bf16_pays() -> bool:
     """Measured, for no list of processors stays complete: bf16 products must be half as fast again as float32's.
 
-    A CPU that has to imitate them takes seconds for what is measured here: a small part shows it before.
+    Not where they are imitated, for which what is measured here would take half a minute.
     """
+    if not has_bf16():
+        return False
     a, b = torch.randn(256, 512), torch.randn(512, 2048)
     half_a, half_b = a.bfloat16(), b.bfloat16()
-    few, few_half = (a[:8], b[:, :512]), (half_a[:8], half_b[:, :512])
-    if least_seconds(lambda: torch.mm(*few_half)) > 10 * least_seconds(lambda: torch.mm(*few)):
-        return False
     return least_seconds(lambda: half_a @ half_b) * 1.5 < least_seconds(lambda: a @ b)
 
 

@@ -13,7 +13,7 @@ from seq2seq.models.decoders import Decoder
 from seq2seq.models.rnn import FusedLayer
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.models.twins import copied, linear_of
-from seq2seq.timing import least_seconds
+from seq2seq.processor import least_seconds
 
 FEW = 16  # rows; from about 64 on both ways take the same time
 

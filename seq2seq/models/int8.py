@@ -19,7 +19,7 @@ from seq2seq.models.readout import MaxoutReadout, Readout
 from seq2seq.models.rnn import FusedLayer, Layer, SteppedRNN
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.models.twins import copied, linear_of
-from seq2seq.timing import least_seconds
+from seq2seq.processor import least_seconds
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
@@ -12,12 +10,6 @@ def product_type(like: Tensor) -> torch.dtype:
     """Of matrix products: autocast's type where it is on, else the tensor's own."""
     device = like.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype
-
-
-@cache
-def has_bf16_kernels() -> bool:
-    """Whether oneDNN computes in bf16 on this CPU, as torch itself asks it: its LSTM fails under autocast where not."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:

@@ -14,8 +14,9 @@ from seq2seq.models.cells import GATES, TRANSITIONS, Cell, initialise
 from seq2seq.models.dropout import make_dropout
 from seq2seq.models.memory import RNNState
 from seq2seq.models.packing import Packing
-from seq2seq.models.precision import has_bf16_kernels, product_type
+from seq2seq.models.precision import product_type
 from seq2seq.models.recurrence import Weights, run_layer
+from seq2seq.processor import has_bf16
 
 
 class RNNSpec(NamedTuple):
@@ -165,7 +166,7 @@ class FusedLayer(Layer):
         self.product: Callable[[Tensor, Tensor, Tensor], Tensor] = F.linear  # of a single step
 
     def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        if inputs.device.type == "cpu" and product_type(inputs) == torch.bfloat16 and not has_bf16_kernels():
+        if inputs.device.type == "cpu" and product_type(inputs) == torch.bfloat16 and not has_bf16():
             with torch.autocast("cpu", enabled=False):
                 return self._run(inputs.float(), state)
         return self._run(inputs, state)

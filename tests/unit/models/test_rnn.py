@@ -352,7 +352,7 @@ def test_states_stay_in_float32_under_autocast(cell, option, training, tensors):
 @pytest.mark.parametrize("below", [torch.float32, torch.bfloat16])
 def test_a_cpu_without_bf16_runs_the_lstm_in_float32(option, below, tensors, monkeypatch):
     """oneDNN has no bf16 LSTM for CPUs without AVX-512, and torch's fails there under autocast."""
-    monkeypatch.setattr("seq2seq.models.rnn.has_bf16_kernels", lambda: False)
+    monkeypatch.setattr("seq2seq.models.rnn.has_bf16", lambda: False)
     draw = tensors(8)
     rnn = shaken(RNN(spec_of("lstm", 1, option), HIDDEN, HIDDEN)).eval()
     inputs, state = draw(3, 6, HIDDEN).to(below), state_of("lstm", draw, 1, 3)

@@ -1,6 +1,6 @@
 import time
 
-from seq2seq.timing import least_seconds
+from seq2seq.processor import least_seconds
 
 
 def test_the_first_call_and_the_slow_ones_do_not_count(monkeypatch):

@@ -1,0 +1,27 @@
+"""What this machine's CPU can do: asked where torch knows, and else measured."""
+
+import time
+from collections.abc import Callable
+from functools import cache
+
+import torch
+
+
+@cache
+def has_bf16() -> bool:
+    """Whether oneDNN computes in bf16 on this CPU, as torch itself asks it.
+
+    Elsewhere products are imitated, a hundred times as slow as in float32, and its LSTM fails under autocast.
+    """
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def least_seconds(work: Callable[[], object]) -> float:
+    """Of five calls after one that is left out: noise only ever adds."""
+    work()
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
