@@ -15,7 +15,7 @@ from seq2seq.commands import ModelConfig
 from seq2seq.config import checked
 from seq2seq.data.lines import read_aligned
 from seq2seq.evaluation.metrics import score_texts, with_changes
-from seq2seq.options import MetricConfig, listed, number
+from seq2seq.options import Auto, MetricConfig, listed, number
 from seq2seq.outputs import check_outputs, refuse_existing, write_lines, write_results
 from seq2seq.runs import RunFolder
 
@@ -31,6 +31,7 @@ class EvaluateConfig(ModelConfig):
     hypothesis: str | None = None
     output: str | None = None
     batch_size: int = number(64, 1)
+    workers: int | Auto = number("auto", 0, 1024)
     metric: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -102,7 +103,8 @@ def _of_model(config: EvaluateConfig) -> dict[str, Any]:
     metric = with_changes(RunFolder.open(Path(runs[0])).read_config().metric, config.metric)
 
     start = time.monotonic()
-    translations = translator.translate(sources, batch_size=config.batch_size, progress=True)
+    with translator.spread(config.workers) as spread:
+        translations = spread.translate(sources, batch_size=config.batch_size, progress=True)
     seconds = time.monotonic() - start
     hypotheses = [translation.text for translation in translations]
     if config.hypothesis is not None:

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +21,6 @@ from seq2seq.evaluation.output import Sink, Written, standard
 from seq2seq.evaluation.source import LINE_BREAKS, Source, warn
 from seq2seq.evaluation.translation import Hypothesis, Translation
 from seq2seq.evaluation.translator import Translator
-from seq2seq.processes import ProcessError
 from seq2seq.progress import Progress
 from seq2seq.runtime import DTYPES
 
@@ -30,8 +28,6 @@ LOGGER = logging.getLogger("seq2seq")
 BATCHES_READ = 20  # read ahead, so that sentences of like length can be translated together,
 BYTES_READ = 1 << 24  # but of long lines no more than this, for they and their pieces stand in memory meanwhile,
 BYTES_ATTENDED = 1 << 16  # nor than this where attention is wanted: a weight for each pair of pieces
-MOST_WORKERS = 8  # that nobody asked for: each takes a few hundred megabytes,
-SECONDS_ALONE = 10.0  # and a few seconds to start, which must be worth it
 ESCAPED = re.compile(f"[{LINE_BREAKS}\ud800-\udfff]")  # what JSON has to spell: a reader would end the line, or stop
 
 
@@ -54,8 +50,7 @@ def translate(config: TranslateConfig) -> None:
         most_bytes = BYTES_ATTENDED if config.attention else BYTES_READ
         written = Written.of(config.output) if config.resume else Written()
         chunks = written.skip(_chunks(lines, most, most_bytes, config.input))
-        translator = _load(config)
-        work = Work(translator, config, batch_size, stack)
+        translator = stack.enter_context(_load(config).spread(config.workers if batch_size > 1 else 0))
         gc.freeze()  # what is loaded stays: without this, Python looks through all of it for garbage again and again
         sink = Sink.open(config.output, written.size, stack)
         if interactive:
@@ -70,7 +65,7 @@ def translate(config: TranslateConfig) -> None:
         bar = stack.enter_context(Progress("translate", None, "lines", every=10.0, shown=shown))
         for chunk in chunks:
             sources, fault = _sources(chunk, translator, config.input_format)
-            translations = work.translate(sources)
+            translations = translator.translate_read(sources, batch_size=batch_size, attention=config.attention)
             new = translations[max(0, written.lines + 1 - chunk[0].number) :]
             sink.write(_json(translation, config.attention) if as_json else translation.text for translation in new)
             if fault is not None:
@@ -78,43 +73,6 @@ def translate(config: TranslateConfig) -> None:
             bar.update(len(new))
             if shown and bar.due:
                 bar.say(f"translated {bar.done:,} lines")
-
-
-class Work:
-    """What translates: this process, or several at once where so many are asked for or, under `auto`, it takes long.
-
-    Raises:
-        ConfigError, ProcessError: those that are asked for can't work. Those that nobody asked for are done without.
-    """
-
-    def __init__(self, translator: Translator, config: TranslateConfig, batch_size: int, stack: ExitStack) -> None:
-        self.alone = self.translator = translator
-        self.batch_size, self.attention, self.stack = batch_size, config.attention, stack
-        self.seconds = 0.0  # of translation
-        self.later = 0  # processes to start when it has taken long
-        if config.workers != "auto":
-            self.translator = stack.enter_context(translator.spread(int(config.workers) if batch_size > 1 else 0))
-        elif batch_size > 1 and translator.runtime.device.type == "cpu" and translator.runtime.threads > 1:
-            self.later = min(translator.runtime.threads, MOST_WORKERS)
-
-    def translate(self, sources: list[Source]) -> list[Translation]:
-        """A translation of each."""
-        start = time.monotonic()
-        try:
-            if self.later and self.translator is self.alone and self.seconds >= SECONDS_ALONE:
-                self.translator = self.stack.enter_context(self.alone.spread(self.later))
-            translations = self._by(self.translator, sources)
-        except ProcessError as error:
-            if not self.later:
-                raise
-            LOGGER.warning("%s: going on in one process", error)
-            self.translator, self.later = self.alone, 0
-            translations = self._by(self.alone, sources)
-        self.seconds += time.monotonic() - start
-        return translations
-
-    def _by(self, translator: Translator, sources: list[Source]) -> list[Translation]:
-        return translator.translate_read(sources, batch_size=self.batch_size, attention=self.attention)
 
 
 def _open_input(name: str, stack: ExitStack) -> BinaryIO:

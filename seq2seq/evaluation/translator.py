@@ -23,12 +23,12 @@ from seq2seq.evaluation.members import Members
 from seq2seq.evaluation.saved import Saved
 from seq2seq.evaluation.searching import Sentences, check_search, find, line_seed, needed_lexicon, override, special_ids
 from seq2seq.evaluation.source import Source, check_pieces, one_line, padded_bias
-from seq2seq.evaluation.spreading import spread
+from seq2seq.evaluation.spreading import Later, spread
 from seq2seq.evaluation.translation import EOS, Hypothesis, ScoredPair, Translation
 from seq2seq.models.few_rows import few_rows_pay, for_few_rows
 from seq2seq.models.int8 import quantized
 from seq2seq.models.seq2seq import Seq2Seq
-from seq2seq.options import RuntimeConfig, SearchConfig
+from seq2seq.options import Auto, RuntimeConfig, SearchConfig
 from seq2seq.processes import Crew
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
@@ -63,7 +63,7 @@ class Translator:
         self.search, self.runtime, self.lexicon = search, runtime, lexicon
         check_search(search, self.members.attends, lexicon)
         self.special = special_ids(tokenizers.target)
-        self.crew: Crew | None = None
+        self.crew: Crew | Later | None = None
 
     @classmethod
     def load(
@@ -111,12 +111,13 @@ class Translator:
         check_search(other.search, self.members.attends, self.lexicon)
         return other
 
-    def spread(self, workers: int) -> AbstractContextManager[Translator]:
+    def spread(self, workers: int | Auto) -> AbstractContextManager[Translator]:
         """The same translator, while the context lasts, with each batch translated by one of `workers` processes.
 
         The threads are divided among them. A step of decoding is many small operations, which several threads speed up
         little: processes that each have a batch of their own are faster, from a few thousand sentences on (they take
-        some seconds to start, and the memory of a process with the model each). Results are the same. 0: no processes.
+        some seconds to start, and the memory of a process with the model each). Results are the same. 0: no processes;
+        auto: a process a thread, at most 8, once ten seconds of translating haven't been enough.
 
         Raises:
             ConfigError: the model is on a GPU.

@@ -16,8 +16,8 @@ from seq2seq.data.lines import read_aligned
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.metrics import CountedBleu, score_texts, with_changes
 from seq2seq.files import sha256
-from seq2seq.options import MetricConfig, SearchConfig
-from seq2seq.options.base import Auto, number, numbers
+from seq2seq.options import Auto, MetricConfig, SearchConfig
+from seq2seq.options.base import number, numbers
 from seq2seq.outputs import check_outputs, write_results
 from seq2seq.progress import Progress
 from seq2seq.runs import RunFolder
@@ -64,6 +64,7 @@ class TuneConfig(ModelConfig):
     reference: str | None = None
     output: str | None = None
     batch_size: int = number(64, 1)
+    workers: int | Auto = number("auto", 0, 1024)
     rows: int | None = number(15, 1)
     grid: GridConfig = field(default_factory=GridConfig)
     metric: dict[str, Any] = field(default_factory=dict)
@@ -118,7 +119,8 @@ def tune(config: TuneConfig) -> dict[str, Any]:
     default = Setting.of(translator.search)
     settings = list(settings_of(config.grid, default, translator.members.attends))
     _check(translator, settings)
-    texts = _translated(translator, settings, pairs.sources, config.batch_size)
+    with translator.spread(config.workers) as spread:
+        texts = _translated(spread, settings, pairs.sources, config.batch_size)
     rows = _scored(texts, pairs.references, metric, default)
     best = rows[0]
     results = {

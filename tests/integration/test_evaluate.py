@@ -16,7 +16,7 @@ def test_a_model_is_scored_like_the_final_test(
     command: Command, trained: Trained, model: str, corpus: Corpus, here: Path
 ) -> None:
     source, reference = f"{corpus.tests['a']}.de", f"{corpus.tests['a']}.en"
-    words = [model, f"source={source}", f"reference={reference}", "hypothesis=h, [y]", "output=o=,.json"]
+    words = [model, f"source={source}", f"reference={reference}", "hypothesis=h, [y]", "output=o=,.json", "workers=2"]
     done = command("evaluate", *words)
     assert done.code == 0, done.err
     scores = json.loads((here / "o=,.json").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ def test_each_row_is_what_a_search_with_its_words_scores(
     command: Command, trained: Trained, model: str, corpus: Corpus, here: Path
 ) -> None:
     pair = [f"source={corpus.tests['a']}.de", f"reference={corpus.tests['a']}.en"]
-    done = command("tune", model, *pair, *GRID, "output=t=,.json", "rows=3")
+    done = command("tune", model, *pair, *GRID, "output=t=,.json", "rows=3", "workers=2")
     assert done.code == 0, done.err
     results = json.loads((here / "t=,.json").read_text(encoding="utf-8"))
     rows = results["rows"]

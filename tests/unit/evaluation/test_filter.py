@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import torch
 from seq2seq.commands import TranslateConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation import filter as module
+from seq2seq.evaluation import spreading
 from seq2seq.evaluation.filter import translate
 from seq2seq.evaluation.translator import Translator
 from seq2seq.processes import ProcessError
@@ -204,16 +206,17 @@ def test_a_model_without_attention_has_none_to_give(filtered, tmp_path):
 @pytest.mark.parametrize(
     ("lines", "options", "asked"),
     [
-        (5, {"threads": 2}, []),
+        (2, {"threads": 2}, []),  # a single batch
+        (5, {"threads": 2}, [2]),
         (12, {"threads": 2}, [2]),
         (12, {"threads": 2, "alone": 3600}, []),  # done before they would have started
         (12, {"threads": 1}, []),
-        (12, {"threads": 2, "workers": 0}, [0]),
+        (12, {"threads": 2, "workers": 0}, []),
         (12, {"threads": 5}, [5]),
         (12, {"threads": 100}, [8]),
         (12, {"threads": 2, "attention": True}, [2]),
         (1, {"threads": 1, "workers": 3}, [3]),
-        (1, {"threads": 1, "workers": 0}, [0]),
+        (1, {"threads": 1, "workers": 0}, []),
         (12, {"threads": 2, "batch_size": 1}, []),
     ],
 )
@@ -221,14 +224,12 @@ def test_processes_that_nobody_asked_for_are_for_long_inputs(filtered, monkeypat
     options, spread = dict(options), []
 
     @contextmanager
-    def recorded(self, workers):
+    def recorded(translator, workers):
         spread.append(workers)
-        other = copy.copy(self)
-        other.crew = SimpleNamespace(answers=lambda requests: map(self.found_together, requests))
-        yield other
+        yield SimpleNamespace(answers=lambda requests: map(translator.found_together, requests))
 
-    monkeypatch.setattr(Translator, "spread", recorded)
-    monkeypatch.setattr(module, "SECONDS_ALONE", options.pop("alone", 1e-9))
+    monkeypatch.setattr(spreading, "_crew", recorded)
+    monkeypatch.setattr(spreading, "SECONDS_ALONE", options.pop("alone", 1e-9))
     monkeypatch.setattr(module, "BATCHES_READ", 3)
     items = lines_of({"text": SOURCES[i % 3]} for i in range(lines))
 
@@ -240,28 +241,29 @@ def test_processes_that_nobody_asked_for_are_for_long_inputs(filtered, monkeypat
     assert found == texts(threads=1)
 
 
-def test_processes_that_nobody_asked_for_are_done_without(filtered, monkeypatch, caplog):
+def test_processes_that_nobody_asked_for_are_done_without(translators, filtered, monkeypatch, caplog):
     class Dying:
         def answers(self, requests):
+            for request in itertools.islice(requests, 2):  # which others than this one had
+                yield translators["bahdanau"].found_together(request)
+            list(itertools.islice(requests, 2))
             raise ProcessError("a process that translates has died (signal 9)")
 
     @contextmanager
-    def dying(self, workers):
-        other = copy.copy(self)
-        other.crew = Dying()
-        yield other
+    def dying(translator, workers):
+        yield Dying()
 
     @contextmanager
-    def unable(self, workers):
+    def unable(translator, workers):
         raise ProcessError("no process can be started")
         yield
 
-    monkeypatch.setattr(module, "SECONDS_ALONE", 0.0)
-    monkeypatch.setattr(module, "BATCHES_READ", 3)
+    monkeypatch.setattr(spreading, "SECONDS_ALONE", 0.0)
+    monkeypatch.setattr(module, "BATCHES_READ", 9)
     items = lines_of({"text": SOURCES[i % 3]} for i in range(20))
     expected = filtered(items, threads=1, batch_size=2)
-    for spread, said in ((dying, "has died (signal 9)"), (unable, "no process can be started")):
-        monkeypatch.setattr(Translator, "spread", spread)
+    for crew, said in ((dying, "has died (signal 9)"), (unable, "no process can be started")):
+        monkeypatch.setattr(spreading, "_crew", crew)
         caplog.clear()
         assert filtered(items, threads=2, batch_size=2) == expected
         assert [record.getMessage().endswith(f"{said}: going on in one process") for record in caplog.records] == [True]
