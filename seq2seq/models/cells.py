@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seq2seq.models.activations import sigmoid_slope, tanh_, tanh_slope
+from seq2seq.models.activations import lstm_gates_, sigmoid_slope, tanh_, tanh_slope
 from seq2seq.models.dropout import Dropout
 from seq2seq.models.precision import wide
 
@@ -110,10 +110,7 @@ class _LSTMStep(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, from_input: Tensor, from_hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        gates, size = torch.add(from_input.to(wide(from_input.dtype)), from_hidden), cell.shape[-1]
-        gates[..., : 2 * size].sigmoid_()
-        tanh_(gates[..., 2 * size : 3 * size])
-        gates[..., 3 * size :].sigmoid_()
+        gates = lstm_gates_(torch.add(from_input.to(wide(from_input.dtype)), from_hidden))
         i, f, g, o = gates.chunk(4, dim=-1)
         next_cell = (f * cell).addcmul_(i, g)
         squashed = tanh_(next_cell.clone())

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2seq.models.activations import sigmoid_slope, tanh_, tanh_slope
+from seq2seq.models.activations import lstm_gates_, sigmoid_slope, tanh_, tanh_slope
 from seq2seq.models.memory import RNNState
 from seq2seq.models.packing import Packing
 from seq2seq.models.precision import product_type, wide
@@ -56,15 +56,12 @@ class _LSTM(torch.autograd.Function):
         products = _Products(inputs, w_input, w_hidden, packing)
         gates = products.gates() + bias.unsqueeze(1)  # (D, N, 4H), in place from pre-activations to activations
         hidden, cells = products.empty(gates.dtype), products.empty(gates.dtype)
-        size, first = h.shape[2], (h.to(gates.dtype), c.to(gates.dtype))
+        first = h.to(gates.dtype), c.to(gates.dtype)
         h, c = first
         for now, count in zip(packing.spans(), packing.counts, strict=True):
             step = gates[:, now]
             step += products.recur(h[:, :count])
-            step[..., : 2 * size].sigmoid_()
-            tanh_(step[..., 2 * size : 3 * size])
-            step[..., 3 * size :].sigmoid_()
-            i, f, g, o = step.chunk(4, dim=-1)
+            i, f, g, o = lstm_gates_(step).chunk(4, dim=-1)
             c = torch.mul(f, c[:, :count], out=cells[:, now]).addcmul_(i, g)
             h = torch.mul(o, tanh_(c.clone()), out=hidden[:, now])
         ctx.products = products
