@@ -21,9 +21,9 @@ class Grid(NamedTuple):
     places: Tensor | None  # (R,); None: every slot holds a row
 
     @classmethod
-    def full(cls, sentences: int, rows: int) -> Grid:
+    def full(cls, sentences: int, slots: int = 1) -> Grid:
         """A row in every slot."""
-        return cls(sentences, rows // sentences, None)
+        return cls(sentences, slots, None)
 
     @classmethod
     def where(cls, taken: Tensor, device: torch.device) -> Grid:

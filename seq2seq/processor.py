@@ -13,7 +13,8 @@ def has_bf16() -> bool:
 
     Elsewhere products are imitated, a hundred times as slow as in float32, and its LSTM fails under autocast.
     """
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(there and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def least_seconds(work: Callable[[], object]) -> float:

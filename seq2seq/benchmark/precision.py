@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from functools import partial
 
 from seq2seq.benchmark.bench import Bench, Column, Row, Table
@@ -11,6 +12,7 @@ from seq2seq.benchmark.training import Training
 from seq2seq.benchmark.translating import TRANSLATED, Kind, compared
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.spreading import check_spread
+from seq2seq.evaluation.translator import Translator
 from seq2seq.options import Precision, RuntimeConfig
 from seq2seq.runtime import Runtime
 
@@ -98,8 +100,11 @@ def _runtime(bench: Bench, name: Precision, training: bool) -> Runtime:
 
 def _translated(bench: Bench, beam: int) -> list[Row]:
     """Each precision; with benchmark.workers, each spread over these as well."""
-    translators = {
-        Kind(f"translation, beam {beam}", name): bench.material.translator(bench.config, name, {"beam_size": beam})
-        for name in translating_precisions(bench)
-    }
-    return compared(bench, f"beam {beam}", translators)
+    translators = dict[Kind, Translator]()
+    with ExitStack() as stack:
+        for name in translating_precisions(bench):
+            translator = bench.material.translator(bench.config, name, {"beam_size": beam})
+            for workers in sorted({0, bench.measure.workers}):
+                kind = Kind(f"translation, beam {beam}", name).by(workers)
+                translators[kind] = stack.enter_context(translator.spread(workers))
+        return compared(bench, f"beam {beam}", translators)

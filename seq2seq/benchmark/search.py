@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 from seq2seq.benchmark.bench import Bench, Column, Table
 from seq2seq.benchmark.translating import TRANSLATED, Kind, compared
@@ -16,26 +16,37 @@ BEAM = 5
 
 def search(bench: Bench) -> Table:
     """The run's test set at beam 5, with each beam threshold, each shortlist, and each pair of them."""
-    check_spread(bench.measure.workers, bench.runtime)
+    measure, shortlists = bench.measure, _shortlists(bench)
+    check_spread(measure.workers, bench.runtime)
+    # A shortlist's table is read where one is asked for at first.
+    loaded = bench.material.translator(bench.config, measure.translate_precision, {"shortlist": shortlists[-1]})
     rows = []
-    for beam in bench.options.beams([BEAM]):
-        translators = {
-            Kind(f"beam {beam}{_named(changes)}", bench.translate_precision): bench.material.translator(
-                bench.config, bench.measure.translate_precision, {"beam_size": beam, **changes}
-            )
-            for changes in _changes(bench)
-        }
-        rows += compared(bench, f"beam {beam}", translators)
-    return Table([Column("name", "search"), Column("precision", "precision"), *TRANSLATED], rows)
+    with ExitStack() as stack:
+        spread = {workers: stack.enter_context(loaded.spread(workers)) for workers in sorted({0, measure.workers})}
+        for beam in bench.options.beams([BEAM]):
+            translators = {
+                Kind(f"beam {beam}{_named(changes)}", bench.translate_precision).by(workers): translator.with_search(
+                    {"beam_size": beam, **changes}
+                )
+                for changes in _changes(shortlists, [0.0, *measure.thresholds])
+                for workers, translator in spread.items()
+            }
+            rows += compared(bench, f"beam {beam}", translators)
+    lacking = [] if shortlists[-1] or not measure.shortlists else ["no shortlists: the run has no lexicon"]
+    return Table([Column("name", "search"), Column("precision", "precision"), *TRANSLATED], rows, lacking)
 
 
-def _changes(bench: Bench) -> Iterator[dict[str, Any]]:
-    """Of the search as it is; a shortlist needs the lexicon that a training leaves at its end."""
+def _shortlists(bench: Bench) -> list[int]:
+    """None, and those to measure; they need the lexicon that a training leaves at its end."""
     has_lexicon = RunFolder.open(Path(str(bench.config.run))).lexicon.is_file()
-    for shortlist in [0, *(bench.measure.shortlists if has_lexicon else [])]:
-        for threshold in [0.0, *bench.measure.thresholds]:
-            yield {"shortlist": shortlist, "beam_threshold": threshold}
+    return [0, *(bench.measure.shortlists if has_lexicon else [])]
 
 
-def _named(changes: dict[str, Any]) -> str:
+def _changes(shortlists: list[int], thresholds: list[float]) -> list[dict[str, float]]:
+    """Of the search, in all combinations."""
+    pairs = product(shortlists, thresholds)
+    return [{"shortlist": shortlist, "beam_threshold": threshold} for shortlist, threshold in pairs]
+
+
+def _named(changes: dict[str, float]) -> str:
     return "".join(f", {name} {value:g}" for name, value in changes.items() if value)

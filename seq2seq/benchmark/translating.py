@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import NamedTuple
 
 from seq2seq.benchmark.bench import Bench, Column, Row
@@ -24,6 +23,10 @@ class Kind(NamedTuple):
 
     name: str
     precision: str
+
+    def by(self, workers: int) -> Kind:
+        """The same, spread over so many processes; 0: none."""
+        return self._replace(name=f"{self.name}, {workers} workers") if workers else self
 
 
 class Translating:
@@ -48,26 +51,18 @@ class Translating:
 
 
 def compared(bench: Bench, title: str, translators: Mapping[Kind, Translator]) -> list[Row]:
-    """The test set by each, in turn, with BLEU and the lines that differ from the first one's.
-
-    With benchmark.workers, each is spread over these as well.
-    """
-    lines, measure, works = bench.material.lines, bench.measure, dict[Kind, Translating]()
-    with ExitStack() as stack:
-        for kind, translator in translators.items():
-            for workers in sorted({0, measure.workers}):
-                spread = stack.enter_context(translator.spread(workers))
-                row = kind._replace(name=f"{kind.name}, {workers} workers") if workers else kind
-                works[row] = Translating(spread, lines.source, bench.config.trainer.translate_batch)
-        speeds = interleaved(title, {" ".join(row): work.sample for row, work in works.items()}, measure.repeats)
+    """The test set by each, in turn, with BLEU and the lines that differ from the first one's."""
+    lines, batch_size = bench.material.lines, bench.config.trainer.translate_batch
+    works = {kind: Translating(translator, lines.source, batch_size) for kind, translator in translators.items()}
+    speeds = interleaved(title, {" ".join(kind): work.sample for kind, work in works.items()}, bench.measure.repeats)
     exact = next(iter(works.values())).texts
     return [
         {
-            **row._asdict(),
+            **kind._asdict(),
             "sentences": len(work.lines),
             "bleu": corpus_bleu(work.texts, lines.reference, bench.config.metric),
             "changed": sum(a != b for a, b in zip(work.texts, exact, strict=True)),
-            **speeds[" ".join(row)],
+            **speeds[" ".join(kind)],
         }
-        for row, work in works.items()
+        for kind, work in works.items()
     ]

@@ -119,6 +119,7 @@ def _of_model(config: EvaluateConfig) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "sentences_per_second": round(len(sources) / max(seconds, 1e-9), 2),
         "device": translator.runtime.describe(),
+        "workers": config.workers,
         "runs": runs,
         "checkpoint": config.checkpoint,
         "search": dataclasses.asdict(translator.search),

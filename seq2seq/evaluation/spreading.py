@@ -31,16 +31,12 @@ SECONDS_ALONE = 10.0  # and a few seconds to start, which must be worth it
 def spread(translator: Translator, workers: int | Auto) -> Iterator[Translator]:
     """See `Translator.spread`."""
     other = copy.copy(translator)
-    if isinstance(workers, str):
-        with ExitStack() as stack:
+    with ExitStack() as stack:
+        if workers == "auto":
             other.crew = Later(translator, stack) if _several(translator.runtime) else None
-            yield other
-        return
-    check_spread(workers, translator.runtime)
-    if workers == 0:
-        yield other
-        return
-    with _crew(translator, workers) as other.crew:
+        elif workers:
+            check_spread(workers, translator.runtime)
+            other.crew = stack.enter_context(_crew(translator, workers))
         try:
             yield other
         finally:
@@ -100,6 +96,8 @@ class Later:
 
     def _refuse(self, error: ProcessError) -> None:
         LOGGER.warning("%s: going on in one process", error)
+        if self.crew is not None:
+            self.crew.close()  # what is left of it would only take memory
         self.crew, self.refused = None, True
 
 

@@ -86,7 +86,7 @@ class Attention(nn.Module):
             steps = torch.arange(state.step, state.step + length, device=query.device)
             context, weights, _ = self.weigh(query, memory, steps, None)
             return Attended(context, weights, AttentionState(state.step + length))
-        contexts, all_weights, grid = [], [], Grid.full(len(query), len(query))
+        contexts, all_weights, grid = [], [], Grid.full(len(query))
         for hidden in query.unbind(1):
             context, weights, state = self.step(hidden, memory, state, grid)
             contexts.append(context)

@@ -34,7 +34,7 @@ class ConditionalGRUDecoder(AttendingDecoder):
         return DecoderState(self.bridge(mean), self.attention.start(source))
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
-        hidden, contexts, all_weights, grid = [], [], [], Grid.full(len(embedded), len(embedded))
+        hidden, contexts, all_weights, grid = [], [], [], Grid.full(len(embedded))
         for projected in self.transition.embedding_projection(embedded).unbind(1):
             context, weights, state = self._advance(projected, state, source, grid)
             hidden.append(state.rnn.hidden[0])

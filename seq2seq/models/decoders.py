@@ -123,7 +123,7 @@ class InputFeedingDecoder(AttendingDecoder):
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         rows, length = embedded.shape[:2]
         inside, after = self.rnn.noise(rows, length, embedded), self.readout.noise(rows, length, embedded)
-        steps, grid = [], Grid.full(rows, rows)
+        steps, grid = [], Grid.full(rows)
         for t, projected in enumerate(self.rnn.project(embedded).unbind(1)):
             steps.append(self._advance(projected, state, source, grid, inside[t], after[t]))
             state = steps[-1].state
@@ -165,7 +165,7 @@ class BahdanauDecoder(AttendingDecoder):
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         read, contexts, all_weights = [], [], []
         rows, length = embedded.shape[:2]
-        grid, noise = Grid.full(rows, rows), self.rnn.noise(rows, length, embedded)
+        grid, noise = Grid.full(rows), self.rnn.noise(rows, length, embedded)
         for t, projected in enumerate(self.rnn.project(embedded).unbind(1)):
             hidden, context, weights, state = self._advance(projected, state, source, grid, noise[t])
             read.append(hidden)

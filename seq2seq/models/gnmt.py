@@ -39,7 +39,7 @@ class GNMTDecoder(AttendingDecoder):
 
     def forward(self, embedded: Tensor, state: DecoderState, source: Memory) -> Decoded:
         outputs, contexts, all_weights = [], [], []
-        (first, *above), attention, grid = state.rnn.layers(), state.attention, Grid.full(len(embedded), len(embedded))
+        (first, *above), attention, grid = state.rnn.layers(), state.attention, Grid.full(len(embedded))
         for projected in self.bottom.project(embedded).unbind(1):
             context, weights, attention = self.attention.step(first.hidden[0], source, attention, grid)
             output, first = self.bottom.step(projected, context, first)

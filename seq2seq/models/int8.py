@@ -1,13 +1,14 @@
-"""Translation with the large products of a step in 8-bit integers, on a CPU."""
+"""Translation with the large products of a step of whole numbers of 8 bits, on a CPU."""
 
 from __future__ import annotations
 
 import copy
 from functools import cache, partial
-from typing import TypeVar
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from seq2seq.models import few_rows
 from seq2seq.models.cells import Cell
@@ -18,10 +19,8 @@ from seq2seq.models.plain import PlainDecoder
 from seq2seq.models.readout import MaxoutReadout, Readout
 from seq2seq.models.rnn import FusedLayer, Layer, SteppedRNN
 from seq2seq.models.seq2seq import Seq2Seq
-from seq2seq.models.twins import copied, linear_of
+from seq2seq.models.twins import copied, linear_of, rebuilt
 from seq2seq.processor import least_seconds
-
-Module = TypeVar("Module", bound=nn.Module)
 
 
 class Int8Linear(nn.Module):
@@ -35,18 +34,18 @@ class Int8Linear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         numbers, scales = whole(weight.detach())
-        self.integers = numbers.to(torch.int8) if integers_pay() else numbers
+        self.numbers = numbers.to(torch.int8) if integers_pay() else numbers
         self.scales, self.bias = scales.squeeze(1), None if bias is None else bias.detach()
 
     @property
     def weight(self) -> Tensor:
         """W (O, I) as the product knows it."""
-        return self.integers * self.scales.unsqueeze(1)
+        return self.numbers * self.scales.unsqueeze(1)
 
     def select(self, outputs: Tensor) -> Int8Linear:
         """The layer of these outputs (N,) alone, in this order."""
         part = copy.copy(self)
-        part.integers, part.scales = self.integers[outputs], self.scales[outputs]
+        part.numbers, part.scales = self.numbers[outputs], self.scales[outputs]
         part.bias = None if self.bias is None else self.bias[outputs]
         return part
 
@@ -54,7 +53,7 @@ class Int8Linear(nn.Module):
         """(..., I) to (..., O), in float32."""
         numbers, scales = whole(inputs.flatten(0, -2))  # (N, I), (N, 1)
         # Each pass over (N, O) costs a tenth of the product: as few as can be, and in place.
-        outputs = product(numbers, self.integers).mul_(scales)
+        outputs = product(numbers, self.numbers).mul_(scales)
         if self.bias is None:
             outputs.mul_(self.scales)
         else:
@@ -62,11 +61,11 @@ class Int8Linear(nn.Module):
         return outputs.view(*inputs.shape[:-1], len(self.scales))
 
     def extra_repr(self) -> str:
-        return f"{self.integers.shape[1]}, {self.integers.shape[0]}"
+        return f"{self.numbers.shape[1]}, {self.numbers.shape[0]}"
 
 
 class Int8Layer(Layer):
-    """A decoder's FusedLayer, one step after the other, with its recurrent product in 8-bit integers.
+    """A decoder's FusedLayer, one step after the other, with its recurrent product of 8-bit numbers.
 
     The product with its input stays in float32: to round it as well cost another 0.1 BLEU on Multi30k.
     """
@@ -94,14 +93,15 @@ class Int8Layer(Layer):
 
 
 def quantized(model: Seq2Seq) -> Seq2Seq:
-    """The same model with the large products of its steps in 8-bit integers; `model` stays as it is.
+    """The same model with the large products of its steps of 8-bit numbers; `model` stays as it is.
 
     These are the output layer's, the readout's and the recurrent ones. All else is shared with `model`, in float32.
+    That is faster where the CPU has instructions for it, and the same everywhere.
     Where a decoder makes nothing of an embedding but a part of its bottom layer's gates, that part is worked out now
     for all words, and looked up in the embedding's place.
     """
     twin = copied(model)
-    twin.decoder = _quantized(model.decoder)
+    twin.decoder = rebuilt(model.decoder, _replacement)
     twin.output = Int8Linear(model.output.weight, model.output.bias)  # type: ignore[assignment]
     reader = PROJECTIONS.get(type(model.decoder), "")
     projection, words = dict(twin.decoder.named_modules()).get(reader), model.target_embedding.weight.detach()
@@ -128,7 +128,7 @@ def product(numbers: Tensor, matrix: Tensor) -> Tensor:
     if matrix.dtype == torch.int8:
         return torch._int_mm(numbers.to(torch.int8), matrix.t()).float()
     if matrix.shape[1] <= EXACT:
-        return few_rows.linear(numbers, matrix)
+        return (few_rows.linear if few_rows.few_rows_pay() else linear)(numbers, matrix)
     total = torch.zeros(len(numbers), len(matrix), dtype=torch.float64)
     for part, of_matrix in zip(torch.split(numbers, EXACT, 1), torch.split(matrix, EXACT, 1), strict=True):
         total += part @ of_matrix.t()
@@ -154,7 +154,7 @@ def integers_pay() -> bool:
 SMALLEST = 1e-30  # so that a row of zeros has a scale
 EXACT = 2**24 // 127**2  # products of two such numbers, whatever their signs, that float32 adds up without rounding
 
-# Of each kind of module, the linear layers to put in integers: those that run at every step and read no embeddings.
+# Of each kind of module, the layers to make of 8-bit numbers: those that run at every step and read no embeddings.
 LINEARS: dict[type[nn.Module], tuple[str, ...]] = {
     Readout: ("projection",),
     MaxoutReadout: ("projection",),
@@ -172,11 +172,9 @@ PROJECTIONS: dict[type[nn.Module], str] = {
 MOST_LOOKED_UP = 1 << 26  # numbers, 256 MiB
 
 
-def _quantized(module: Module) -> Module:
-    if isinstance(module, FusedLayer):
-        return Int8Layer(module)  # type: ignore[return-value]
-    twin = copied(module)
-    for name, child in module.named_children():
-        linear = name in LINEARS.get(type(module), ())
-        twin._modules[name] = Int8Linear(child.weight, child.bias) if linear else _quantized(child)  # type: ignore
-    return twin
+def _replacement(owner: nn.Module, name: str, part: nn.Module) -> nn.Module | None:
+    if isinstance(part, FusedLayer):
+        return Int8Layer(part)
+    if name in LINEARS.get(type(owner), ()):
+        return Int8Linear(cast(Tensor, part.weight), cast("Tensor | None", part.bias))
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, cast
 
 import torch
@@ -166,13 +167,9 @@ class FusedLayer(Layer):
         self.product: Callable[[Tensor, Tensor, Tensor], Tensor] = F.linear  # of a single step
 
     def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        if inputs.device.type == "cpu" and product_type(inputs) == torch.bfloat16 and not has_bf16():
-            with torch.autocast("cpu", enabled=False):
-                return self._run(inputs.float(), state)
-        return self._run(inputs, state)
-
-    def _run(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        outputs, final = self.rnn(inputs, _unwrap(_matching(state, inputs)))
+        precision, inputs = _supported(inputs)
+        with precision:
+            outputs, final = self.rnn(inputs, _unwrap(_matching(state, inputs)))
         return outputs, _wrap(final)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
@@ -190,8 +187,9 @@ class FusedLayer(Layer):
 
     def encode_packed(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, RNNState]:
         """As `encode`, by torch's kernels."""
-        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        outputs, final = self.rnn(packed)
+        precision, inputs = _supported(inputs)
+        with precision:
+            outputs, final = self.rnn(pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False))
         assert isinstance(outputs, PackedSequence)
         memory, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
         state = _wrap(final)
@@ -289,6 +287,13 @@ def _stack(layers: list[tuple[Tensor, Tensor | None]]) -> RNNState:
         return RNNState(hidden.unsqueeze(0), None if cell is None else cell.unsqueeze(0))
     cells = [cell for _, cell in layers if cell is not None]
     return RNNState(torch.stack([hidden for hidden, _ in layers]), torch.stack(cells) if cells else None)
+
+
+def _supported(inputs: Tensor) -> tuple[AbstractContextManager[object], Tensor]:
+    """What torch's kernels can be called in, and on: on a CPU without bf16, autocast's LSTM fails, and is float32's."""
+    if inputs.device.type == "cpu" and product_type(inputs) == torch.bfloat16 and not has_bf16():
+        return torch.autocast("cpu", enabled=False), inputs.float()
+    return nullcontext(), inputs
 
 
 def _matching(state: RNNState, inputs: Tensor) -> RNNState:

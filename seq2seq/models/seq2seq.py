@@ -103,7 +103,7 @@ class Seq2Seq(nn.Module):
         bias (B, S) is added to the scores of attention, at every step.
         """
         first, read = self._encode(source, lengths, bias)
-        return SearchState(first, read, Grid.full(len(source), len(source)))
+        return SearchState(first, read, Grid.full(len(source)))
 
     def step(self, tokens: Tensor, state: SearchState) -> Step:
         """The last tokens (R,) to the logits of the next ones."""

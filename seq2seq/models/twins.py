@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
+
+Replacement = Callable[[nn.Module, str, nn.Module], nn.Module | None]  # owner, name and part, to another part or none
+
+
+def rebuilt(module: Module, replacement: Replacement) -> Module:
+    """A copy of `module` with other parts, at any depth, where `replacement` gives them; all else is shared."""
+    twin = copied(module)
+    for name, part in module.named_children():
+        other = replacement(module, name, part)
+        twin._modules[name] = rebuilt(part, replacement) if other is None else other
+    return twin
 
 
 def copied(module: Module) -> Module:

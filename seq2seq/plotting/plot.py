@@ -55,7 +55,7 @@ def _attention(config: PlotConfig) -> Figure:
     if len(translation.hypotheses) < config.rank:
         raise ConfigError(
             f"rank={config.rank}: the search found {len(translation.hypotheses)} that differ; set a larger "
-            "search.beam_size, or a smaller rank"
+            "search.beam_size, search.beam_threshold=0, or a smaller rank"
         )
     figure = translation.plot(hypothesis=config.rank - 1, units=config.units)
     for number, hypothesis in enumerate(translation.hypotheses, start=1):

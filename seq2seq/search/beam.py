@@ -77,7 +77,7 @@ class BeamChooser:
                           a    b    c    .       a     b     c     .
         a      -1         -4   -3   -0.5 -1      -5    -4    -1.5  -2
         b      -2         -4   -2   -5   -0.2    -6    -4    -7    -2.2
-        (none) -inf       -3   -5   -0.1 -4      -inf  -inf  -inf  -inf
+        (none) -inf       -    -    -    -       -inf  -inf  -inf  -inf
 
     The best K are -1.5 ("a c"), -2 ("a .") and -2.2 ("b ."), of which two are taken: "a c" lives on and "a ." ends. In
     brackets what stands in the empty slot, and is never read:
@@ -94,7 +94,7 @@ class BeamChooser:
         self.reorders = beam_size > 1
 
     def first(self) -> list[float]:
-        """All rows are alike before the first step, so only one may grow."""
+        """All slots would be alike before the first step, so one alone is filled."""
         return [0.0] + [-torch.inf] * (self.slots - 1)
 
     def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int], grid: Grid) -> Choice:

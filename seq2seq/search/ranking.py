@@ -47,7 +47,8 @@ def _by_groups(totals: Tensor, log_probs: Tensor, grid: Grid, count: int) -> tup
     begins = firsts.clamp(max=vocabulary_size - size)  # the last group is shorter: its window begins in the one before
     numbers = grid.numbers(totals.device).gather(1, parents)
     windows = log_probs.unfold(1, size, 1)[numbers, begins]  # (B, N, size)
-    sums = windows + totals.gather(1, parents)[:, :, None]
+    of_slots = totals.gather(1, parents)[:, :, None]
+    sums = (windows + of_slots).masked_fill(of_slots == -torch.inf, -torch.inf)  # an empty slot reads another's row
     if whole < vocabulary_size:
         before = torch.arange(size, device=totals.device) < (firsts - begins)[:, :, None]
         sums = sums.masked_fill(before, -torch.inf)

@@ -138,7 +138,7 @@ class Shortlisted(Generic[State]):
         _, weight, own_bias = rows(self.model.output, self.own.flatten())  # (B * C, F), (B * C)
         return ShortState(
             self.model.start(source, lengths, bias),
-            Grid.full(len(source), len(source)),
+            Grid.full(len(source)),
             torch.cat([self.shared.expand(len(source), -1), self.own], dim=1),
             weight.view(*self.own.shape, weight.shape[1]).transpose(1, 2),
             own_bias.view(self.own.shape).masked_fill(self.padding, -torch.inf)[:, None],
@@ -177,4 +177,5 @@ def rows(layer: nn.Module, ids: Tensor) -> Rows:
     if torch.is_autocast_enabled(ids.device.type):  # now, and not once more at each step
         kind = torch.get_autocast_dtype(ids.device.type)
         weight, bias = weight.to(kind), bias.to(kind)
-    return Rows(partial(linear, weight=weight, bias=bias), weight, bias)
+    product = getattr(layer, "product", linear)
+    return Rows(partial(product, weight=weight, bias=bias), weight, bias)

@@ -28,7 +28,7 @@ def test_rows_stand_in_the_slots_that_are_taken():
 
 @pytest.mark.parametrize("slots", [1, 3])
 def test_a_grid_without_gaps_copies_nothing(slots):
-    for grid in (Grid.full(4, 4 * slots), Grid.where(torch.ones(4, slots, dtype=torch.bool), CPU)):
+    for grid in (Grid.full(4, slots), Grid.where(torch.ones(4, slots, dtype=torch.bool), CPU)):
         assert grid == Grid(4, slots, None)
         rows = torch.arange(4.0 * slots * 2).view(-1, 2)
         assert grid.size == len(rows)

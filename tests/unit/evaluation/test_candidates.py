@@ -56,7 +56,9 @@ def read(translator, lines):
 
 
 @pytest.mark.parametrize("beam_size", [1, 6])
-@pytest.mark.parametrize("search", [{}, {"repetition_penalty": 1.4, "block_ngram": 2}, {"min_length": 4}], ids=str)
+@pytest.mark.parametrize(
+    "search", [{}, {"repetition_penalty": 1.4, "block_ngram": 2}, {"min_length": 4}, {"beam_threshold": 4.0}], ids=str
+)
 @pytest.mark.parametrize("kind", ["one", "ensemble"])
 def test_one_search_gives_what_a_search_for_each_penalty_gives(translators, kind, search, beam_size):
     translator = translators[kind].with_search(search)

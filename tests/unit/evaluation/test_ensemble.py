@@ -17,7 +17,9 @@ from seq2seq.evaluation.members import predict
 from seq2seq.evaluation.saved import Saved, model_for
 from seq2seq.evaluation.searching import override
 from seq2seq.evaluation.translator import Translator
+from seq2seq.models.few_rows import FewRowsLinear
 from seq2seq.models.weights import distinct
+from seq2seq.options import RuntimeConfig
 from seq2seq.runs import RunFolder
 from seq2seq.text.pair import TokenizerPair
 
@@ -209,6 +211,32 @@ def test_runs_are_loaded_together(pair, tmp_path):
     for folder, model in zip((one, two), ensemble.members.models, strict=True):
         assert all(map(torch.equal, distinct(model).values(), distinct(Saved.load(folder, "best").model).values()))
     assert Translator.load([one], **ON_CPU).limit == LengthLimit(1.5, 5.0)
+
+
+@pytest.mark.parametrize("search", [{"beam_size": 3}, {"beam_size": 3, "shortlist": 12}], ids=str)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_runs_are_loaded_for_few_rows_where_that_pays(pair, tmp_path, monkeypatch, search, precision):
+    paths = [save(tmp_path / "one", pair), save(tmp_path / "two", pair, (2,), attention="bahdanau")]
+    corpus = EncodedCorpus.encode(ParallelText("pairs", SOURCES, TARGETS, ()), pair)
+    sizes = pair.source.vocab_size, pair.target.vocab_size, pair.source.eos_id
+    Lexicon.learn(corpus, *sizes, shared=True).save(RunFolder(paths[0]).lexicon, pair.digests)
+    asked = RuntimeConfig("cpu", precision, 1)
+    found = {}
+    for pays in (False, True):
+        monkeypatch.setattr("seq2seq.evaluation.translator.few_rows_pay", lambda pays=pays: pays)
+        ensemble = Translator.load(paths, search=search, runtime=asked)
+        kinds = {type(part) for model in ensemble.members.models for part in model.modules()}
+        assert (FewRowsLinear in kinds) == pays
+        found[pays] = ensemble.translate(LINES, batch_size=2)
+        with ensemble.spread(1) as spread:
+            for one, other in zip(spread.translate(LINES, batch_size=2), found[pays], strict=True):
+                assert (one.text, one.score) == (other.text, other.score)
+    for one, other in zip(*found.values(), strict=True):
+        assert one.text == other.text
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+    exact = Translator.load(paths, runtime=dataclasses.replace(asked, deterministic=True))
+    torch.use_deterministic_algorithms(False)
+    assert not any(isinstance(part, FewRowsLinear) for part in exact.model.modules())
 
 
 def test_runs_of_different_tokenizers_are_refused_before_weights_are_read(pair, tmp_path):

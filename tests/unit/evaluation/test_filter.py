@@ -242,12 +242,17 @@ def test_processes_that_nobody_asked_for_are_for_long_inputs(filtered, monkeypat
 
 
 def test_processes_that_nobody_asked_for_are_done_without(translators, filtered, monkeypatch, caplog):
+    closed = []
+
     class Dying:
         def answers(self, requests):
             for request in itertools.islice(requests, 2):  # which others than this one had
                 yield translators["bahdanau"].found_together(request)
             list(itertools.islice(requests, 2))
             raise ProcessError("a process that translates has died (signal 9)")
+
+        def close(self):
+            closed.append(self)
 
     @contextmanager
     def dying(translator, workers):
@@ -266,6 +271,7 @@ def test_processes_that_nobody_asked_for_are_done_without(translators, filtered,
         monkeypatch.setattr(spreading, "_crew", crew)
         caplog.clear()
         assert filtered(items, threads=2, batch_size=2) == expected
+        assert len(closed) == 1  # the others of its processes don't stay behind
         assert [record.getMessage().endswith(f"{said}: going on in one process") for record in caplog.records] == [True]
         with pytest.raises(ProcessError, match=re.escape(said)):
             filtered(items, threads=2, batch_size=2, workers=2)

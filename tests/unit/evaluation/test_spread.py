@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from seq2seq.errors import CheckpointError, ConfigError, DataError
+from seq2seq.evaluation import spreading
 from seq2seq.evaluation.translator import Translator
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.runtime import Runtime
@@ -90,6 +91,28 @@ def test_when_the_processes_have_gone_it_goes_on_alone(translator: Translator) -
     with translator.spread(1) as spread, spread.spread(1) as again:
         assert same(again.translate(SOURCES), translator.translate(SOURCES))
     assert same(spread.translate(SOURCES), translator.translate(SOURCES))
+
+
+@pytest.mark.parametrize("alone", [0.0, 3600.0])
+def test_processes_that_begin_later_end_with_their_context(
+    translator: Translator, alone: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreading, "SECONDS_ALONE", alone)
+    runtime = dataclasses.replace(translator.runtime, threads=2)
+    other = Translator(translator.model, translator.tokenizers, translator.limit, translator.search, runtime)
+    with other.spread("auto") as spread:
+        assert isinstance(spread.crew, spreading.Later)
+        assert same(spread.translate(LINES, batch_size=3), translator.translate(LINES, batch_size=3))
+        assert (spread.crew.crew is None) == (alone > 0)
+    assert spread.crew is None
+    assert same(spread.translate(LINES, batch_size=3), translator.translate(LINES, batch_size=3))
+
+
+def test_one_core_has_nothing_to_divide(translator: Translator) -> None:
+    runtime = dataclasses.replace(translator.runtime, threads=1)
+    other = Translator(translator.model, translator.tokenizers, translator.limit, translator.search, runtime)
+    with other.spread("auto") as spread:
+        assert spread.crew is None
 
 
 def test_integers(translator: Translator) -> None:

@@ -252,7 +252,8 @@ def test_keys_are_projected_when_prepared_and_never_again(tensors):
     memory = case.attention.prepare(case.encoded, case.bias)
     state = case.attention.start(memory)
     for _ in range(4):
-        state = case.attention.step(tensors(6)(6, MEMORY), memory, state, Grid.full(len(memory.mask), 6)).state
+        grid = Grid.full(len(memory.mask), 6 // len(memory.mask))
+        state = case.attention.step(tensors(6)(6, MEMORY), memory, state, grid).state
     assert state == AttentionState(4)
     assert counting.calls == 1
     assert torch.equal(memory.keys, 2 * case.encoded.memory)

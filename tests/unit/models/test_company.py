@@ -68,7 +68,7 @@ class TiledState:
         self.inner = inner
 
     def select(self, rows, grid, sentences=None):
-        return TiledState(self.inner.select(rows, Grid.full(len(rows), len(rows)), rows))
+        return TiledState(self.inner.select(rows, Grid.full(len(rows)), rows))
 
 
 class Stepped:

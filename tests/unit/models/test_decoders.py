@@ -80,7 +80,7 @@ def test_what_belongs_to_the_source_is_projected_once_a_batch(variant, model, mo
     model(batch.source, batch.source_lengths, batch.target_input, batch.target_mask)
     once = len(calls)
     assert once >= len(attentions)
-    grid = Grid.full(3, 6)
+    grid = Grid.full(3, 2)
     state = model.start(batch.source, batch.source_lengths).select(grid.owners(batch.source.device), grid)
     for tokens in torch.full((3, 6), 5):
         state = model.step(tokens, state).state.select(torch.arange(6).flip(0), grid)

@@ -120,9 +120,9 @@ def test_some_of_the_outputs(tensors):
 def test_the_matrix_that_is_multiplied_with(tensors):
     weight = tensors(7)(5, 16)
     layer = Int8Linear(weight, None)
-    assert layer.integers.dtype == (torch.int8 if int8.integers_pay() else torch.float32)
+    assert layer.numbers.dtype == (torch.int8 if int8.integers_pay() else torch.float32)
     assert ((layer.weight - weight).abs() <= weight.abs().amax(1, keepdim=True) / 253).all()
-    assert torch.equal(Int8Linear(layer.weight, None).integers, layer.integers)
+    assert torch.equal(Int8Linear(layer.weight, None).numbers, layer.numbers)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])

@@ -67,10 +67,10 @@ def test_beams_share_their_sentences_vector(scene_of, tensors):
     source = decoder.prepare(scene.encoded, None)._replace(vector=vectors)
     state, embedded = decoder.start(scene.encoded, source), draw(4, scene.embedded.shape[1])
     rows, sentences = torch.zeros(4, dtype=torch.long), torch.tensor([2, 0])
-    found = decoder.step(embedded, state.select(rows), source.select(sentences), Grid.full(2, 4))
+    found = decoder.step(embedded, state.select(rows), source.select(sentences), Grid.full(2, 2))
     for row, sentence in enumerate([2, 2, 0, 0]):
         own = source._replace(vector=vectors[sentence : sentence + 1])
-        alone = decoder.step(embedded[row : row + 1], state, own, Grid.full(1, 1))
+        alone = decoder.step(embedded[row : row + 1], state, own, Grid.full(1))
         torch.testing.assert_close(found.features[row], alone.features[0], **TOLERANCE)
 
 

@@ -88,7 +88,7 @@ def walk(decoder, embedded, encoded):
     source = decoder.prepare(encoded, None)
     state, steps = decoder.start(encoded, source), []
     for inputs in embedded.unbind(1):
-        steps.append(decoder.step(inputs, state, source, Grid.full(len(inputs), len(inputs))))
+        steps.append(decoder.step(inputs, state, source, Grid.full(len(inputs))))
         state = steps[-1].state
     features, weights, _ = zip(*steps, strict=True)
     return torch.stack(features, dim=1), torch.stack(weights, dim=1), state
@@ -208,8 +208,8 @@ def test_beams_are_rows_with_a_source_of_their_own(tensors, encoded, positions, 
     for step in range(STEPS):
         inputs = tensors(10 + step)(sentences * BEAMS, EMBEDDING)
         histories = torch.cat([histories, inputs.unsqueeze(1)], dim=1)
-        features, weights, state = decoder.step(inputs, state, shared, Grid.full(sentences, len(inputs)))
-        tiled = decoder.step(inputs, other, own, Grid.full(len(inputs), len(inputs)))
+        features, weights, state = decoder.step(inputs, state, shared, Grid.full(sentences, BEAMS))
+        tiled = decoder.step(inputs, other, own, Grid.full(len(inputs)))
         torch.testing.assert_close(features, tiled.features, **TOLERANCE)
         torch.testing.assert_close(weights, tiled.weights, **TOLERANCE)
         forced = decoder(histories, decoder.start(encoded, shared).select(tiles), own)
@@ -224,10 +224,10 @@ def test_beams_are_rows_with_a_source_of_their_own(tensors, encoded, positions, 
 def test_sentences_that_are_done_can_be_left_out(embedded, encoded):
     decoder, kept = build(), torch.tensor([2, 0])
     source = decoder.prepare(encoded, None)
-    grid = Grid.full(len(embedded), len(embedded))
+    grid = Grid.full(len(embedded))
     first = decoder.step(embedded[:, 0], decoder.start(encoded, source), source, grid)
     expected = decoder.step(embedded[:, 1], first.state, source, grid)
-    found = decoder.step(embedded[kept, 1], first.state.select(kept), source.select(kept), Grid.full(2, 2))
+    found = decoder.step(embedded[kept, 1], first.state.select(kept), source.select(kept), Grid.full(2))
     torch.testing.assert_close(found.features, expected.features[kept], **TOLERANCE)
     torch.testing.assert_close(found.weights, expected.weights[kept], **TOLERANCE)
 
@@ -275,7 +275,7 @@ def test_torchs_kernel_runs_wherever_no_weights_are_read(embedded, encoded, monk
     assert causal.count(True) == LAYERS  # self-attention
     assert causal.count(False) == LAYERS - 1  # attention to the source, but for the top layer's
     causal.clear()
-    decoder.step(embedded[:, 0], decoder.start(encoded, source), source, Grid.full(len(embedded), len(embedded)))
+    decoder.step(embedded[:, 0], decoder.start(encoded, source), source, Grid.full(len(embedded)))
     assert causal == [False] * (2 * LAYERS - 1)
 
 
@@ -284,7 +284,7 @@ def test_learned_positions_end(embedded, encoded):
     decoder = build(positions="learned")
     state = run(decoder, embedded, encoded).state
     with pytest.raises(DataError, match=f"a sentence of {STEPS + 1} tokens is longer than max_length={STEPS}"):
-        decoder.step(embedded[:, 0], state, decoder.prepare(encoded, None), Grid.full(len(embedded), len(embedded)))
+        decoder.step(embedded[:, 0], state, decoder.prepare(encoded, None), Grid.full(len(embedded)))
 
 
 def test_dropout_in_training_only(embedded, encoded):

@@ -51,7 +51,7 @@ class TableModel:
         places = torch.arange(1, self.width + 1)
         keys = (source * places * (places <= lengths[:, None])).sum(dim=1)
         size = len(source)
-        return TableState(keys, lengths, torch.empty(size, 0, dtype=torch.long), Grid.full(size, size))
+        return TableState(keys, lengths, torch.empty(size, 0, dtype=torch.long), Grid.full(size))
 
     def step(self, tokens, state):
         assert tokens.shape == (state.grid.size,)

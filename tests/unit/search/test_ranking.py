@@ -73,6 +73,17 @@ def test_nan_is_the_largest():
     assert slots.tolist() == [[1, 1]]
 
 
+def test_a_broken_sentence_leaves_the_empty_slots_of_others_empty():
+    """The first row is another sentence's; whoever has no row must not be read there."""
+    log_probs = torch.full((2, 3, 2 * GROUP + 9), -torch.inf)
+    log_probs[0] = torch.nan
+    log_probs[1, 1, 4] = -1.0
+    totals = torch.tensor([[0.0, -torch.inf, -torch.inf], [-torch.inf, -2.0, -torch.inf]])
+    (_, found) = chosen(totals, log_probs, 3)
+    assert found[0] == (-3.0, 1, 4)
+    assert [total for total, *_ in found[1:]] == [-torch.inf, -torch.inf]
+
+
 def test_the_order_of_ties_does_not_depend_on_the_company_or_on_forbidden_tokens_behind():
     """So a sentence that is padded to the longest list of its batch is searched as it is alone."""
     generator = torch.Generator().manual_seed(3)
@@ -92,4 +103,4 @@ def test_many_values_are_searched_in_groups(monkeypatch):
     monkeypatch.setattr(ranking, "_by_groups", refuse)
     best_continuations(torch.zeros(1, 5), torch.zeros(5, 8000), Grid.full(1, 5), 5)
     with pytest.raises(AssertionError, match="in groups"):
-        best_continuations(torch.zeros(64, 5), torch.zeros(320, 8000), Grid.full(64, 320), 5)
+        best_continuations(torch.zeros(64, 5), torch.zeros(320, 8000), Grid.full(64, 5), 5)

@@ -157,7 +157,7 @@ def test_the_ends_of_the_interval_draw_tokens_that_are_allowed(uniform, filters)
     log_probs[:, [0, 1, 150, 298, 299]] = -torch.inf
     beam = Beam(*[torch.zeros(sentences, 1)] * 4)
     sampler = Sampler(SamplingOptions(**filters), torch.full((1, sentences, 1), uniform))
-    choice = sampler.choose(log_probs, beam, 0, list(range(sentences)), Grid.full(sentences, sentences))
+    choice = sampler.choose(log_probs, beam, 0, list(range(sentences)), Grid.full(sentences))
     assert choice.totals.isfinite().all()
 
 
