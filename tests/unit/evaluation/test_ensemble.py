@@ -228,12 +228,13 @@ def test_runs_are_loaded_for_few_rows_where_that_pays(pair, tmp_path, monkeypatc
         kinds = {type(part) for model in ensemble.members.models for part in model.modules()}
         assert (FewRowsLinear in kinds) == pays
         found[pays] = ensemble.translate(LINES, batch_size=2)
-        with ensemble.spread(1) as spread:
-            for one, other in zip(spread.translate(LINES, batch_size=2), found[pays], strict=True):
-                assert (one.text, one.score) == (other.text, other.score)
     for one, other in zip(*found.values(), strict=True):
         assert one.text == other.text
         assert one.score == pytest.approx(other.score, abs=1e-4)
+    if precision == "fp32" and "shortlist" in search:
+        with ensemble.spread(1) as spread:  # by a process, which knows the kind of layer too
+            for one, other in zip(spread.translate(LINES, batch_size=2), found[True], strict=True):
+                assert (one.text, one.score) == (other.text, other.score)
     exact = Translator.load(paths, runtime=dataclasses.replace(asked, deterministic=True))
     torch.use_deterministic_algorithms(False)
     assert not any(isinstance(part, FewRowsLinear) for part in exact.model.modules())
