@@ -30,13 +30,19 @@ class ModelConfig(RuntimeConfig):
 
 
 @dataclass(frozen=True)
-class TranslateConfig(ModelConfig):
+class BatchConfig(ModelConfig):
+    """What those have in common that translate many lines."""
+
+    batch_size: int = number(64, 1)
+    workers: int | Auto = number("auto", 0, 1024)
+
+
+@dataclass(frozen=True)
+class TranslateConfig(BatchConfig):
     """The options of translate.py; each is explained in configs/translate.yaml."""
 
     input: str = "-"
     output: str = "-"
-    batch_size: int = number(64, 1)
-    workers: int | Auto = number("auto", 0, 1024)
     resume: bool = False
     input_format: Literal["text", "json"] = "text"
     attention: bool = False

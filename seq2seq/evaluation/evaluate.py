@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seq2seq.commands import ModelConfig
+from seq2seq.commands import BatchConfig
 from seq2seq.config import checked
 from seq2seq.data.lines import read_aligned
 from seq2seq.evaluation.metrics import score_texts, with_changes
-from seq2seq.options import Auto, MetricConfig, listed, number
+from seq2seq.options import MetricConfig, listed
 from seq2seq.outputs import check_outputs, refuse_existing, write_lines, write_results
 from seq2seq.runs import RunFolder
 
@@ -23,15 +23,13 @@ LOGGER = logging.getLogger("seq2seq")
 
 
 @dataclass(frozen=True)
-class EvaluateConfig(ModelConfig):
+class EvaluateConfig(BatchConfig):
     """The options of evaluate.py; each is explained in configs/evaluate.yaml."""
 
     source: str | None = None
     reference: str | list[str] | None = None
     hypothesis: str | None = None
     output: str | None = None
-    batch_size: int = number(64, 1)
-    workers: int | Auto = number("auto", 0, 1024)
     metric: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

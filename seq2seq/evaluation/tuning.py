@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seq2seq.commands import WHICH_MODEL, ModelConfig
+from seq2seq.commands import WHICH_MODEL, BatchConfig
 from seq2seq.config import checked
 from seq2seq.data.lines import read_aligned
 from seq2seq.errors import ConfigError, DataError
@@ -57,14 +57,12 @@ class GridConfig:
 
 
 @dataclass(frozen=True)
-class TuneConfig(ModelConfig):
+class TuneConfig(BatchConfig):
     """The options of tune.py; each is explained in configs/tune.yaml."""
 
     source: str | None = None
     reference: str | None = None
     output: str | None = None
-    batch_size: int = number(64, 1)
-    workers: int | Auto = number("auto", 0, 1024)
     rows: int | None = number(15, 1)
     grid: GridConfig = field(default_factory=GridConfig)
     metric: dict[str, Any] = field(default_factory=dict)

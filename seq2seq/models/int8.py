@@ -1,4 +1,4 @@
-"""Translation with the large products of a step of whole numbers of 8 bits, on a CPU."""
+"""Translation with the large products of a step made of whole numbers of 8 bits: fast on a CPU that has them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,6 @@ def quantized(model: Seq2Seq) -> Seq2Seq:
     """The same model with the large products of its steps of 8-bit numbers; `model` stays as it is.
 
     These are the output layer's, the readout's and the recurrent ones. All else is shared with `model`, in float32.
-    That is faster where the CPU has instructions for it, and the same everywhere.
     Where a decoder makes nothing of an embedding but a part of its bottom layer's gates, that part is worked out now
     for all words, and looked up in the embedding's place.
     """
@@ -139,16 +138,20 @@ def product(numbers: Tensor, matrix: Tensor) -> Tensor:
 def integers_pay() -> bool:
     """Whether this CPU's 8-bit products are exact, and faster than float32's: measured, once in a process.
 
-    Older instructions sum the products by twos in 16 bits and cut what is beyond; where oneDNN can't use them, its
-    products are slower than float32's by a multiple.
+    Where oneDNN has no instructions to use, they are slower by a multiple.
     """
-    a, b = torch.full((4, 512), 127, dtype=torch.int8), torch.full((512, 64), 127, dtype=torch.int8)
-    largest = 512 * 127**2
-    if not all(bool((torch._int_mm(sign * a, b) == sign * largest).all()) for sign in (1, -1)):
+    if not integers_are_exact():
         return False
     left, right = torch.ones(64, 512), torch.ones(1024, 512)
     as_integers = right.to(torch.int8)
     return least_seconds(partial(product, left, as_integers)) < least_seconds(partial(product, left, right))
+
+
+def integers_are_exact() -> bool:
+    """Whether the largest products add up: older instructions sum them by twos in 16 bits, and cut what is beyond."""
+    a, b = torch.full((4, 512), 127, dtype=torch.int8), torch.full((512, 64), 127, dtype=torch.int8)
+    largest = 512 * 127**2
+    return all(bool((torch._int_mm(sign * a, b) == sign * largest).all()) for sign in (1, -1))
 
 
 SMALLEST = 1e-30  # so that a row of zeros has a scale

@@ -46,6 +46,8 @@ OTHERS = [
 @pytest.fixture(autouse=True, params=["integers", "floats"])
 def _both_ways(request, monkeypatch):
     """By 8-bit instructions, whether they pay here or not, and by float32's."""
+    if request.param == "integers" and not int8.integers_are_exact():
+        pytest.skip("this CPU's sums of 8-bit products overflow, so that it uses float32's")
     monkeypatch.setattr(int8, "integers_pay", lambda: request.param == "integers")
 
 
