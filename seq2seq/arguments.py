@@ -63,6 +63,7 @@ def prepare(arguments: Iterable[str], groups: Collection[str]) -> list[str]:
     words = list(arguments)
     sweep = any(word in ("-m", "--multirun") for word in words)
     flags = list(_flags(words))
+    _contradictions(words, groups)
     prepared = []
     for word in (word for i, word in enumerate(words) if i not in flags):
         match = _OVERRIDE.fullmatch(word)
@@ -76,6 +77,17 @@ def prepare(arguments: Iterable[str], groups: Collection[str]) -> list[str]:
             value = _quote(value)
         prepared.append(f"++{match['key']}={value}")
     return [words[i] for i in flags] + prepared + (_data_group(words) if "data" in groups else [])
+
+
+def _contradictions(words: list[str], groups: Collection[str]) -> None:
+    """ConfigError where one word gives an option a value and another one of its parts, of which Hydra drops one."""
+    options = [match for word in words if (match := _OVERRIDE.fullmatch(word)) and match["key"] not in groups]
+    whole = {match["key"]: match.string for match in options if not re.match("null$|{|$", match["value"])}
+    for match in options:
+        key = match["key"]
+        while key := key.rpartition(".")[0]:
+            if key in whole:
+                raise ConfigError(f"{whole[key]} and {match.string} contradict each other: leave one of them out")
 
 
 def _flags(words: list[str]) -> Iterator[int]:

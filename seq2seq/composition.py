@@ -29,7 +29,11 @@ from seq2seq.schema import COMPONENTS, did_you_mean
 
 FAULTS = (HydraException, OmegaConfBaseException)  # what composing raises where the words are wrong; see `reworded`
 WITH_COMPONENTS = ("train", "benchmark")  # the commands whose configs are made of groups
-OWN_GROUPS = {"compare": "table", "prepare_data": "recipe"}  # of commands without components: folders in configs/hydra
+OWN_GROUPS = {  # of commands without components: folders in configs
+    "compare": "hydra/table",
+    "prepare_data": "hydra/recipe",
+    **dict.fromkeys(("translate", "evaluate", "plot"), "search"),
+}
 HYDRAS_OWN = re.compile("-|[+~]*hydra")  # words that only Hydra's own main function understands
 
 
@@ -68,7 +72,7 @@ def composed(command: str, words: Iterable[str]) -> dict[str, Any]:
 def groups(command: str) -> list[str]:
     """The names of config groups."""
     if command not in WITH_COMPONENTS:
-        return ["hydra", OWN_GROUPS[command]] if command in OWN_GROUPS else ["hydra"]
+        return ["hydra", Path(OWN_GROUPS[command]).name] if command in OWN_GROUPS else ["hydra"]
     return [path.name for path in shipped("configs").iterdir() if path.is_dir()]
 
 
@@ -158,18 +162,20 @@ def _prepare(command: str) -> None:
     )
     load_plugins()
     configs, store = shipped("configs"), ConfigStore.instance()
+    for folder in OWN_GROUPS.values():  # what another command composed in this process before may have left
+        store.repo.pop(Path(folder).name, None)
     if command in WITH_COMPONENTS:
         for group, components in COMPONENTS.items():
             for name, options in components.items():
                 if not (configs / group / f"{name}.yaml").exists():
                     store.store(group=group, name=name, node={**asdict(options()), "name": name})
         return
-    for group in COMPONENTS:  # a training composed in this process before may have left some; see _folder
+    for group in COMPONENTS:  # likewise a training; see _folder
         store.repo.pop(group, None)
     store.store(name=command, node=OmegaConf.load(configs / f"{command}.yaml"))
     store.store(name=command, node=OmegaConf.load(configs / "hydra" / "help" / f"{command}.yaml"), group="hydra/help")
-    for choice in configs.glob(f"hydra/{OWN_GROUPS.get(command)}/*.yaml"):
-        store.store(name=choice.stem, node=OmegaConf.load(choice), group=OWN_GROUPS[command])
+    for choice in (configs / OWN_GROUPS[command]).glob("*.yaml") if command in OWN_GROUPS else ():
+        store.store(name=choice.stem, node=OmegaConf.load(choice), group=choice.parent.name)
 
 
 def _parsed(words: Iterable[str]) -> list[Any]:

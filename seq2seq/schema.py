@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import reprlib
 import types
@@ -78,7 +79,7 @@ def parse(
         faults.append(f"{where or 'the config'} must be a mapping of options, not {show(plain, quoted=True)}")
         return None
     before = faults.found
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in plain.items():
@@ -90,6 +91,12 @@ def parse(
     if faults.found > before:
         return None
     return cls(**values)
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """The types of its fields, which take most of a parse's time to work out."""
+    return typing.get_type_hints(cls)
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -99,7 +99,7 @@ class Translator:
         lexicon = needed_lexicon(options, RunFolder(paths[0]), tokenizers)
         limit = LargestLimit(tuple(one.limit for one in saved)) if len(saved) > 1 else saved[0].limit
         models = [one.model.to(resolved.device) for one in saved]
-        if _suits_few_rows(resolved) and few_rows_pay():
+        if resolved.device.type == "cpu" and resolved.precision in ("fp32", "int8") and few_rows_pay():
             models = [for_few_rows(one) for one in models]
         model, *others = models
         return cls(model, tokenizers, limit, options, resolved, lexicon, others)
@@ -332,9 +332,3 @@ class Request(NamedTuple):
     sources: list[Source]
     search: SearchConfig
     attention: bool
-
-
-def _suits_few_rows(runtime: Runtime) -> bool:
-    """Float32 on a CPU; but not where the same is asked for each time, for what pays is measured in each process."""
-    exact = runtime.precision in ("fp32", "int8")
-    return runtime.device.type == "cpu" and exact and not torch.are_deterministic_algorithms_enabled()

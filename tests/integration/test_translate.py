@@ -216,6 +216,7 @@ def test_ctrl_c_ends_all_its_processes(filtering: list[str], here: Path, workers
         cwd=here,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as process:
         while not ((here / "out").exists() and (here / "out").stat().st_size):
             assert process.poll() is None

@@ -231,3 +231,19 @@ def test_what_hydra_cannot_parse_is_a_config_error() -> None:
         compose(["seed=[1"])
     with pytest.raises(ConfigError):
         compose(["just words"])
+
+
+@pytest.mark.parametrize(("whole", "part"), [("trainer=3", "trainer.max_epochs=2"), ("data.test=Q", "data.test.a.b=P")])
+def test_an_option_is_not_given_beside_its_parts(whole: str, part: str) -> None:
+    """Hydra would drop the one that comes first, without a word."""
+    for words in ([whole, "seed=2", part], [part, "seed=2", whole]):
+        with pytest.raises(ConfigError) as caught:
+            prepare(words, GROUPS)
+        assert str(caught.value) == f"{whole} and {part} contradict each other: leave one of them out"
+
+
+def test_parts_of_a_group_a_mapping_or_of_what_is_emptied_may_be_given_beside_it() -> None:
+    composed = compose(["encoder=gru", "encoder.hidden_size=3", "data.test={a: P}", "data.test.b=Q"])
+    assert (composed.encoder.name, composed.encoder.hidden_size) == ("gru", 3)
+    assert composed.data.tests() == {"a": "P", "b": "Q"}
+    assert compose(["data.test=null", "data.test.b=Q"]).data.tests() == {"b": "Q"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,13 +80,23 @@ KNOWN_BY = {
 WITHOUT_TORCH = BASE | {"commands", "composition", "resources", "arguments", "progress", "files", "outputs", "locks"}
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The full names of all modules that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@functools.cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports(module: str) -> list[str]:
+    """The full names of all modules that this one imports, inside functions too."""
+    return list(_imports(module))
+
+
+def _imports(module: str) -> Iterator[str]:
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
+            assert node.level == 0, f"{module} has a relative import"
             assert node.module is not None
             submodules = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from ([name for name in submodules if name in FILES] or [node.module])
@@ -104,14 +116,13 @@ def test_every_part_has_a_rule() -> None:
 @pytest.mark.parametrize("module", [module for module in FILES if module not in ("seq2seq", "seq2seq.cli")])
 def test_arrows_point_one_way(module: str) -> None:
     own = part(module)
-    used = {part(name) for name in imports(FILES[module]) if name.partition(".")[0] == "seq2seq"}
+    used = {part(name) for name in imports(module) if name.partition(".")[0] == "seq2seq"}
     assert used - {own} - ALLOWED[own] == set()
 
 
 def test_what_is_known_by_type_alone() -> None:
     """Config calls the combinations, which only name its type: no circle when they are imported."""
-    tree = ast.parse(FILES["seq2seq.combinations"].read_text(encoding="utf-8"))
-    at_once = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
+    at_once = [node.module for node in tree("seq2seq.combinations").body if isinstance(node, ast.ImportFrom)]
     assert "seq2seq.config" not in at_once
     assert "seq2seq.options.search" in at_once
 
@@ -122,7 +133,7 @@ def test_only_the_builders_join_models_and_config() -> None:
         module
         for module in FILES
         if module.startswith("seq2seq.models")
-        and any(name in config or part(name) == "options" for name in imports(FILES[module]))
+        and any(name in config or part(name) == "options" for name in imports(module))
     }
     assert knowing
     assert {part(module) for module in knowing} == {"models.build"}
@@ -132,17 +143,16 @@ def test_each_group_of_options_stands_alone() -> None:
     """A file of options knows what several are made with, and no other group."""
     shared = {"seq2seq.options.base", "seq2seq.options.transformer"}
     for module in {module for module in FILES if module.startswith("seq2seq.options.")} - shared:
-        used = {name for name in imports(FILES[module]) if part(name) == "options"}
+        used = {name for name in imports(module) if part(name) == "options"}
         assert used <= shared, module
 
 
 def test_nothing_imports_the_command_line() -> None:
-    assert [module for module in FILES if "seq2seq.cli" in imports(FILES[module])] == ["seq2seq"]
+    assert [module for module in FILES if "seq2seq.cli" in imports(module)] == ["seq2seq"]
 
 
 def test_the_package_itself_imports_nothing_before_it_is_asked() -> None:
-    tree = ast.parse(FILES["seq2seq"].read_text(encoding="utf-8"))
-    at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    at_once = [node for node in tree("seq2seq").body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert all("seq2seq" not in ast.unparse(node) for node in at_once)
 
 
@@ -154,7 +164,7 @@ def test_all_that_the_package_offers_is_there() -> None:
 
 @pytest.mark.parametrize("library", KNOWN_BY)
 def test_each_library_is_known_in_one_place(library: str) -> None:
-    knowing = {module for module in FILES if library in {name.partition(".")[0] for name in imports(FILES[module])}}
+    knowing = {module for module in FILES if library in {name.partition(".")[0] for name in imports(module)}}
     assert knowing == KNOWN_BY[library]
 
 
@@ -163,21 +173,19 @@ def test_models_know_torch_and_nothing_else_from_outside() -> None:
         name.partition(".")[0]
         for module in FILES
         if module.startswith(("seq2seq.models", "seq2seq.search"))
-        for name in imports(FILES[module])
+        for name in imports(module)
     }
     assert outside - set(sys.stdlib_module_names) <= {"torch", "seq2seq"}
 
 
 @pytest.mark.parametrize("module", [module for module in FILES if part(module) in WITHOUT_TORCH])
 def test_the_quick_parts_know_no_torch(module: str) -> None:
-    assert "torch" not in {name.partition(".")[0] for name in imports(FILES[module])}
+    assert "torch" not in {name.partition(".")[0] for name in imports(module)}
 
 
 @pytest.mark.parametrize("module", FILES)
 def test_the_library_prints_nothing(module: str) -> None:
-    calls = [
-        node for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
-    ]
+    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
     assert [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"] == []
 
 
@@ -185,37 +193,58 @@ def ran(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60)
 
 
-def running(command: str, *words: str) -> str:
-    """Python code that runs a script, and ends as it does."""
-    path = str(SCRIPTS / f"{command}.py")
-    return f"import runpy, sys\nsys.argv = [{command!r}, *{words!r}]\nrunpy.run_path({path!r}, run_name='__main__')\n"
+MISTYPED = [
+    ("train", "trainer.max_epoch=3", "trainer.max_epochs"),
+    ("train", "attention=bahdanu", "bahdanau"),
+    ("translate", "batch_siz=3", "batch_size"),
+    ("evaluate", "referenc=x", "reference"),
+    ("compare", "onyl=x", "only"),
+    ("prepare_data", "recip=x", "recipe"),
+    ("tune", "grid.beam_siz=[1]", "grid.beam_size"),
+    ("align", "gold_bas=1", "gold_base"),
+    ("plot", "unit=words", "units"),
+    ("report", "sentence=5", "sentences"),
+]
+COMMANDS = sorted({"benchmark", *(command for command, _, _ in MISTYPED)})
+# One process for all: each command in turn, its exit code, and what it has imported.
+COMMANDS_IN_TURN = """
+import contextlib, io, json, runpy, sys
+import seq2seq
+assert not {"torch", "hydra"} & sys.modules.keys()
+for path, word in json.loads(sys.argv[1]):
+    said, sys.argv = io.StringIO(), [path, word]
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            runpy.run_path(path, run_name="__main__")
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+    print(json.dumps([code, said.getvalue(), "torch" in sys.modules]))
+"""
 
 
-@pytest.mark.parametrize(
-    ("command", "word", "meant"),
-    [
-        ("train", "trainer.max_epoch=3", "trainer.max_epochs"),
-        ("train", "attention=bahdanu", "bahdanau"),
-        ("translate", "batch_siz=3", "batch_size"),
-        ("evaluate", "referenc=x", "reference"),
-        ("compare", "onyl=x", "only"),
-        ("prepare_data", "recip=x", "recipe"),
-        ("tune", "grid.beam_siz=[1]", "grid.beam_size"),
-        ("align", "gold_bas=1", "gold_base"),
-        ("plot", "unit=words", "units"),
-        ("report", "sentence=5", "sentences"),
-    ],
-)
-def test_a_mistyped_option_does_not_wait_for_torch(command: str, word: str, meant: str, tmp_path: Path) -> None:
-    program = (
-        "import atexit, sys\n"
-        "atexit.register(lambda: sys.stdout.write(f'torch: {\"torch\" in sys.modules}'))\n"
-        f"{running(command, word)}"
-    )
-    done = ran(program, tmp_path)
-    assert done.returncode == 1
-    assert f"did you mean {meant}?" in done.stderr
-    assert done.stdout == "torch: False"
+def in_turn(lines: list[tuple[str, str]], folder: Path) -> list[tuple[int, str, bool]]:
+    """What these commands, each with a word, leave: exit code, what was said, and whether torch was imported."""
+    scripts = json.dumps([(str(SCRIPTS / f"{command}.py"), word) for command, word in lines])
+    program = [sys.executable, "-c", COMMANDS_IN_TURN, scripts]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(folder.iterdir()) == []
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def test_a_mistyped_option_does_not_wait_for_torch(tmp_path: Path) -> None:
+    found = in_turn([(command, word) for command, word, _ in MISTYPED], tmp_path)
+    for (command, word, meant), (code, said, torch) in zip(MISTYPED, found, strict=True):
+        assert (code, torch) == (1, False), (command, word)
+        assert f"did you mean {meant}?" in said
+
+
+def test_help_does_not_wait_for_torch(tmp_path: Path) -> None:
+    found = in_turn([(command, "--help") for command in COMMANDS], tmp_path)
+    for command, (code, said, torch) in zip(COMMANDS, found, strict=True):
+        assert (code, torch) == (0, False), command
+        assert "key=value" in said
 
 
 @pytest.mark.parametrize(
@@ -237,20 +266,3 @@ def test_what_stands_before_the_work_waits_for_no_library(module: str, tmp_path:
     """A run's config is read, and options are checked, without what only the work needs."""
     done = ran(f"import sys, seq2seq.{module}\nprint(sorted({{'torch', 'sacrebleu'}} & sys.modules.keys()))", tmp_path)
     assert (done.stdout, done.stderr) == ("[]\n", "")
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["train", "translate", "evaluate", "tune", "align", "benchmark", "compare", "plot", "prepare_data", "report"],
-)
-def test_help_does_not_wait_for_torch(command: str, tmp_path: Path) -> None:
-    program = (
-        "import atexit, sys, seq2seq\n"
-        "assert not {'torch', 'hydra'} & sys.modules.keys()\n"
-        "atexit.register(lambda: sys.stderr.write(str(sorted({'torch', 'hydra'} & sys.modules.keys()))))\n"
-        f"{running(command, '--help')}"
-    )
-    done = ran(program, tmp_path)
-    assert (done.returncode, done.stderr) == (0, "['hydra']")
-    assert "key=value" in done.stdout
-    assert list(tmp_path.iterdir()) == []

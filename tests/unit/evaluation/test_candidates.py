@@ -55,11 +55,20 @@ def read(translator, lines):
     return [translator.read(number, line) for number, line in enumerate(lines, start=1)]
 
 
-@pytest.mark.parametrize("beam_size", [1, 6])
 @pytest.mark.parametrize(
-    "search", [{}, {"repetition_penalty": 1.4, "block_ngram": 2}, {"min_length": 4}, {"beam_threshold": 4.0}], ids=str
+    ("kind", "beam_size", "search"),
+    [
+        ("one", 1, {}),
+        ("one", 6, {}),
+        ("one", 6, {"repetition_penalty": 1.4, "block_ngram": 2}),
+        ("one", 6, {"min_length": 4}),
+        ("one", 6, {"beam_threshold": 4.0}),
+        ("ensemble", 1, {"min_length": 4}),
+        ("ensemble", 6, {}),
+        ("ensemble", 6, {"repetition_penalty": 1.4, "block_ngram": 2, "beam_threshold": 4.0}),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("kind", ["one", "ensemble"])
 def test_one_search_gives_what_a_search_for_each_penalty_gives(translators, kind, search, beam_size):
     translator = translators[kind].with_search(search)
     candidates = Candidates.search(translator, read(translator, LINES), beam_size, 4, coverage=True)

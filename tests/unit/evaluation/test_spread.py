@@ -76,7 +76,7 @@ def test_an_ensemble_with_tied_weights(translator: Translator) -> None:
         model.output.weight = torch.nn.Parameter(torch.randn_like(model.output.weight))
     parts = (translator.tokenizers, translator.limit, translator.search, translator.runtime)
     both = Translator(translator.model, *parts, others=[model, translator.model])
-    with both.spread(2) as spread:
+    with both.spread(1) as spread:
         assert same(spread.translate(LINES, batch_size=3), both.translate(LINES, batch_size=3))
     assert not same_texts(both.translate(LINES), translator.translate(LINES))
 
@@ -118,21 +118,25 @@ def test_one_core_has_nothing_to_divide(translator: Translator) -> None:
 def test_integers(translator: Translator) -> None:
     runtime = dataclasses.replace(translator.runtime, precision="int8")
     other = Translator(translator.model, translator.tokenizers, translator.limit, translator.search, runtime)
-    with other.spread(2) as spread:
+    with other.spread(1) as spread:
         assert same(spread.translate(LINES, batch_size=3), other.translate(LINES, batch_size=3))
 
 
-@pytest.mark.parametrize(("threads", "workers", "each"), [(8, 2, 4), (3, 2, 1), (1, 2, 1)])
-def test_threads_are_divided(
-    translator: Translator, threads: int, workers: int, each: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_are_divided(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the processes themselves have them."""
-    runtime = dataclasses.replace(translator.runtime, threads=threads)
+    runtime = dataclasses.replace(translator.runtime, threads=5)
     other = Translator(translator.model, translator.tokenizers, translator.limit, translator.search, runtime)
     monkeypatch.setattr(other, "found_together", partial(eval, "__import__('torch').get_num_threads()"))
-    with other.spread(workers) as spread:
+    with other.spread(2) as spread:
         assert spread.crew is not None
-        assert list(spread.crew.answers([None, None])) == [each, each]
+        assert list(spread.crew.answers([None, None])) == [2, 2]
+
+
+@pytest.mark.parametrize(("threads", "workers", "each"), [(8, 2, 4), (3, 2, 1), (1, 2, 1)])
+def test_a_process_has_its_share_of_threads(translator: Translator, threads: int, workers: int, each: int) -> None:
+    runtime = dataclasses.replace(translator.runtime, threads=threads)
+    other = Translator(translator.model, translator.tokenizers, translator.limit, translator.search, runtime)
+    assert spreading._BatchTask(other, workers).asked.threads == each
 
 
 def test_an_error_is_the_one_that_one_process_gives(translator: Translator, make_translator) -> None:
@@ -141,7 +145,7 @@ def test_an_error_is_the_one_that_one_process_gives(translator: Translator, make
         broken.model.output.weight.fill_(float("nan"))
     with pytest.raises(CheckpointError, match=r"^line \d+: the model gives it no probabilities") as alone:
         broken.translate(LINES, batch_size=3)
-    with broken.spread(2) as spread:
+    with broken.spread(1) as spread:
         for _ in range(2):
             with pytest.raises(CheckpointError) as raised:
                 spread.translate(LINES, batch_size=3)

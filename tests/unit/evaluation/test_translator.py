@@ -90,15 +90,17 @@ SEARCHES = [
 ]
 
 
-@pytest.mark.parametrize("search", SEARCHES, ids=str)
-def test_a_line_is_translated_alike_in_any_company(translator, search):
-    translator = having(translator, **search)
+@pytest.mark.parametrize(
+    ("parts", "search"), [*product(list(PARTS)[:1], SEARCHES), *product(list(PARTS)[1:], SEARCHES[2:4])], ids=str
+)
+def test_a_line_is_translated_alike_in_any_company(translators, parts, search):
+    translator = having(translators[parts], **search)
     alone = [translator.translate([line], attention=True)[0] for line in LINES]
     found = [hypothesis for translation in alone for hypothesis in translation.hypotheses]
     assert len({hypothesis.text for hypothesis in found}) > len(LINES) / 2
     assert len({len(hypothesis.tokens) for hypothesis in found}) > 2
     shuffled = random.Random(0).sample(range(len(LINES)), len(LINES))
-    for order, batch_size in [(range(len(LINES)), 64), (shuffled, 64), (shuffled, 4), (shuffled[::-1], 3)]:
+    for order, batch_size in [(shuffled, 64), (shuffled[::-1], 3)]:
         torch.manual_seed(batch_size)  # a sample's random numbers are the line's own
         together = translator.translate([LINES[i] for i in order], batch_size=batch_size, attention=True)
         for i, translation in zip(order, together, strict=True):

@@ -48,8 +48,11 @@ def exact(variant):
 
 
 def pytest_generate_tests(metafunc):
+    """Every choice once in the tests that run always, the whole family in the slow ones."""
     if "variant" in metafunc.fixturenames:
-        metafunc.parametrize("variant", FAMILY.family(), ids=str)
+        firsts = FAMILY.firsts()
+        rows = [pytest.param(row, marks=() if row in firsts else pytest.mark.slow) for row in FAMILY.family()]
+        metafunc.parametrize("variant", rows, ids=str)
 
 
 class Pairs(NamedTuple):

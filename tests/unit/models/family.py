@@ -256,3 +256,15 @@ def family():
     """All rows, by what they are."""
     rows = [*places(), *treatments(), *scores(), *encoders(), *decoders()]
     return list({str(variant): variant for variant in map(Variant, rows)}.values())
+
+
+@functools.cache
+def firsts():
+    """The rows that have some choice which no row before them has; the others bring choices together in new pairs."""
+    seen, found = set(), set()
+    for row in family():
+        choices_made = {(key, str(choice)) for key, choice in row.options.items()}
+        if choices_made - seen:
+            found.add(row)
+        seen |= choices_made
+    return found

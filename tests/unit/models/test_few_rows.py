@@ -77,12 +77,8 @@ def test_the_model_itself_stays_as_it_was(build):
     assert not any("product" in vars(module) and module.product is linear for module in model.modules())
 
 
-@pytest.mark.parametrize(("ratio", "pays"), [(3.0, True), (1.2, False), (0.5, False)])
-def test_it_is_taken_where_it_is_faster_by_half(monkeypatch, ratio, pays):
-    times = iter([1.0, ratio])
-    monkeypatch.setattr(few_rows, "least_seconds", lambda work: next(times))
-    few_rows_pay.cache_clear()
-    try:
+def test_the_cpu_decides_and_no_measurement(monkeypatch):
+    """The same command has the same digits each time: what a process measures would depend on what runs beside it."""
+    for capability, pays in (("AVX2", True), ("AVX512", False), ("DEFAULT", False)):
+        monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda capability=capability: capability)
         assert few_rows_pay() == pays
-    finally:
-        few_rows_pay.cache_clear()
