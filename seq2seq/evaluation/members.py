@@ -38,7 +38,8 @@ class Members:
 
     def eval(self) -> None:
         for model in self.models:
-            model.eval()
+            if model.training:  # else each part of it would be told again, for every batch
+                model.eval()
 
     def searched(self) -> Model[Any]:
         """What the search asks."""

@@ -25,8 +25,8 @@ from seq2seq.evaluation.searching import Sentences, check_search, find, line_see
 from seq2seq.evaluation.source import Source, check_pieces, one_line, padded_bias
 from seq2seq.evaluation.spreading import Later, spread
 from seq2seq.evaluation.translation import EOS, Hypothesis, ScoredPair, Translation
-from seq2seq.models.few_rows import few_rows_pay, for_few_rows
 from seq2seq.models.int8 import quantized
+from seq2seq.models.packed import can_pack, packed
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.options import Auto, RuntimeConfig, SearchConfig
 from seq2seq.processes import Crew
@@ -99,8 +99,8 @@ class Translator:
         lexicon = needed_lexicon(options, RunFolder(paths[0]), tokenizers)
         limit = LargestLimit(tuple(one.limit for one in saved)) if len(saved) > 1 else saved[0].limit
         models = [one.model.to(resolved.device) for one in saved]
-        if resolved.device.type == "cpu" and resolved.precision in ("fp32", "int8") and few_rows_pay():
-            models = [for_few_rows(one) for one in models]
+        if resolved.device.type == "cpu" and resolved.precision in ("fp32", "int8") and can_pack():
+            models = [packed(one) for one in models]
         model, *others = models
         return cls(model, tokenizers, limit, options, resolved, lexicon, others)
 

@@ -115,7 +115,7 @@ class Attention(nn.Module):
         if bias is not None:
             scores = scores + bias
         inside, factor = self.window(query, steps, memory.mask)
-        weights = self.normalizer(scores.masked_fill(~inside, float("-inf")))
+        weights = self.normalizer(torch.where(inside, scores, -torch.inf))
         if factor is not None:
             weights = weights * factor
         context = self._mix(self.dropout(weights).to(memory.values.dtype), memory.values)
@@ -149,7 +149,7 @@ class Attention(nn.Module):
         return own if bias is None else bias + own
 
     def _mix(self, weights: Tensor, values: Tensor) -> Tensor:
-        return weights @ values  # (B, Q, S) x (B, S, V) -> (B, Q, V)
+        return torch.bmm(weights, values)  # (B, Q, S) x (B, S, V) -> (B, Q, V)
 
     def _joined(self, weights: Tensor) -> Tensor:
         return weights

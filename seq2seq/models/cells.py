@@ -77,6 +77,8 @@ class GRUTransition(Transition):
         self, from_input: Tensor, from_hidden: Tensor, hidden: Tensor, cell: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         if not self.dropout.active:
+            if not torch.is_grad_enabled():
+                return _gru_step(from_input, from_hidden, hidden)[0], None
             following: Tensor = _GRUStep.apply(from_input, from_hidden, hidden)  # type: ignore[no-untyped-call]
             return following, None
         both = 2 * hidden.shape[-1]  # the columns of the reset and the update gate
@@ -97,6 +99,8 @@ class LSTMTransition(Transition):
     ) -> tuple[Tensor, Tensor | None]:
         assert cell is not None
         if self.cell_norm is None and not self.dropout.active:
+            if not torch.is_grad_enabled():
+                return _lstm_step(from_input, from_hidden, cell)[:2]
             following: tuple[Tensor, Tensor] = _LSTMStep.apply(from_input, from_hidden, cell)  # type: ignore[no-untyped-call]
             return following
         i, f, g, o = (from_input + from_hidden).chunk(4, dim=-1)
@@ -105,18 +109,24 @@ class LSTMTransition(Transition):
         return torch.sigmoid(o) * squashed, next_cell
 
 
+def _lstm_step(from_input: Tensor, from_hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """LSTMTransition without options, in float32: the next hidden and cell state, the gates and tanh(c')."""
+    gates = torch.add(from_input.to(wide(from_input.dtype)), from_hidden)
+    i, f, g, o = lstm_gates_(gates)
+    next_cell = (f * cell).addcmul_(i, g)
+    squashed = tanh_(next_cell.clone())
+    return o * squashed, next_cell, gates, squashed
+
+
 class _LSTMStep(torch.autograd.Function):
-    """LSTMTransition without options, in float32 and in one node of the graph: a loop has thousands of small ones."""
+    """`_lstm_step` in one node of the graph: a loop has thousands of small ones."""
 
     @staticmethod
     def forward(ctx: Any, from_input: Tensor, from_hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        gates = lstm_gates_(torch.add(from_input.to(wide(from_input.dtype)), from_hidden))
-        i, f, g, o = gates.chunk(4, dim=-1)
-        next_cell = (f * cell).addcmul_(i, g)
-        squashed = tanh_(next_cell.clone())
+        hidden, next_cell, gates, squashed = _lstm_step(from_input, from_hidden, cell)
         ctx.save_for_backward(gates, cell, squashed)
         ctx.kind = from_input.dtype
-        return o * squashed, next_cell
+        return hidden, next_cell
 
     @staticmethod
     @once_differentiable
@@ -132,19 +142,25 @@ class _LSTMStep(torch.autograd.Function):
         return by_gates, by_gates, by_cell * f
 
 
+def _gru_step(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """GRUTransition without options, in float32: the next state, the gates, the candidate, and what r is applied to."""
+    kind, both = wide(from_input.dtype), 2 * hidden.shape[-1]
+    gates = torch.add(from_input[..., :both].to(kind), from_hidden[..., :both]).sigmoid_()
+    reset, update = gates.chunk(2, dim=-1)
+    recurrent = from_hidden[..., both:].to(kind)
+    candidate = tanh_(torch.addcmul(from_input[..., both:].to(kind), reset, recurrent))
+    return torch.lerp(candidate, hidden, update), gates, candidate, recurrent
+
+
 class _GRUStep(torch.autograd.Function):
-    """GRUTransition without options; see _LSTMStep."""
+    """`_gru_step` in one node of the graph; see _LSTMStep."""
 
     @staticmethod
     def forward(ctx: Any, from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tensor:
-        kind, both = wide(from_input.dtype), 2 * hidden.shape[-1]
-        gates = torch.add(from_input[..., :both].to(kind), from_hidden[..., :both]).sigmoid_()
-        reset, update = gates.chunk(2, dim=-1)
-        recurrent = from_hidden[..., both:].to(kind)
-        candidate = tanh_(torch.addcmul(from_input[..., both:].to(kind), reset, recurrent))
+        following, gates, candidate, recurrent = _gru_step(from_input, from_hidden, hidden)
         ctx.save_for_backward(gates, candidate, recurrent, hidden)
         ctx.kind = from_input.dtype
-        return torch.lerp(candidate, hidden, update)
+        return following
 
     @staticmethod
     @once_differentiable

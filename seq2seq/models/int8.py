@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cache, partial
 from typing import cast
 
@@ -10,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seq2seq.models import few_rows
 from seq2seq.models.cells import Cell
 from seq2seq.models.decoders import InputFeedingDecoder, LuongDecoder
 from seq2seq.models.gnmt import GNMTDecoder
 from seq2seq.models.memory import RNNState
+from seq2seq.models.packed import Product, can_pack
 from seq2seq.models.plain import PlainDecoder
 from seq2seq.models.readout import MaxoutReadout, Readout
 from seq2seq.models.rnn import FusedLayer, Layer, SteppedRNN
@@ -36,6 +37,7 @@ class Int8Linear(nn.Module):
         numbers, scales = whole(weight.detach())
         self.numbers = numbers.to(torch.int8) if integers_pay() else numbers
         self.scales, self.bias = scales.squeeze(1), None if bias is None else bias.detach()
+        self.of_floats = Product() if can_pack() else linear
 
     @property
     def weight(self) -> Tensor:
@@ -45,6 +47,7 @@ class Int8Linear(nn.Module):
     def select(self, outputs: Tensor) -> Int8Linear:
         """The layer of these outputs (N,) alone, in this order."""
         part = copy.copy(self)
+        part.of_floats = copy.copy(self.of_floats)
         part.numbers, part.scales = self.numbers[outputs], self.scales[outputs]
         part.bias = None if self.bias is None else self.bias[outputs]
         return part
@@ -53,7 +56,7 @@ class Int8Linear(nn.Module):
         """(..., I) to (..., O), in float32."""
         numbers, scales = whole(inputs.flatten(0, -2))  # (N, I), (N, 1)
         # Each pass over (N, O) costs a tenth of the product: as few as can be, and in place.
-        outputs = product(numbers, self.numbers).mul_(scales)
+        outputs = product(numbers, self.numbers, self.of_floats).mul_(scales)
         if self.bias is None:
             outputs.mul_(self.scales)
         else:
@@ -118,16 +121,17 @@ def whole(rows: Tensor) -> tuple[Tensor, Tensor]:
     return (rows / scales).round_(), scales
 
 
-def product(numbers: Tensor, matrix: Tensor) -> Tensor:
+def product(numbers: Tensor, matrix: Tensor, of_floats: Callable[[Tensor, Tensor], Tensor] = linear) -> Tensor:
     """numbers (N, I) times matrix (O, I)^T, both whole numbers from -127 to 127, exactly, and then in float32.
 
-    A matrix of integers is multiplied by the CPU's 8-bit instructions, one of floats by float32's: there every sum of
-    up to EXACT products is a whole number below 2^24, which float32 holds, so that the result is the same to the bit.
+    A matrix of integers is multiplied by the CPU's 8-bit instructions, one of floats by `of_floats`, in float32: there
+    every sum of up to EXACT products is a whole number below 2^24, which float32 holds, so that the result is the same
+    to the bit.
     """
     if matrix.dtype == torch.int8:
         return torch._int_mm(numbers.to(torch.int8), matrix.t()).float()
     if matrix.shape[1] <= EXACT:
-        return (few_rows.linear if few_rows.few_rows_pay() else linear)(numbers, matrix)
+        return of_floats(numbers, matrix)
     total = torch.zeros(len(numbers), len(matrix), dtype=torch.float64)
     for part, of_matrix in zip(torch.split(numbers, EXACT, 1), torch.split(matrix, EXACT, 1), strict=True):
         total += part @ of_matrix.t()

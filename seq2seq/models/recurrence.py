@@ -61,7 +61,7 @@ class _LSTM(torch.autograd.Function):
         for now, count in zip(packing.spans(), packing.counts, strict=True):
             step = gates[:, now]
             step += products.recur(h[:, :count])
-            i, f, g, o = lstm_gates_(step).chunk(4, dim=-1)
+            i, f, g, o = lstm_gates_(step)
             c = torch.mul(f, c[:, :count], out=cells[:, now]).addcmul_(i, g)
             h = torch.mul(o, tanh_(c.clone()), out=hidden[:, now])
         ctx.products = products

@@ -43,7 +43,7 @@ class DotScore(Score):
     """
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        return query @ keys.transpose(1, 2)  # (B, Q, H) x (B, H, S) -> (B, Q, S)
+        return torch.bmm(query, keys.transpose(1, 2))  # (B, Q, H) x (B, H, S) -> (B, Q, S)
 
 
 class ScaledDotScore(DotScore):

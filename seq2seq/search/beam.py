@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -99,7 +100,13 @@ class BeamChooser:
 
     def choose(self, log_probs: Tensor, beam: Beam, step: int, sentences: list[int], grid: Grid) -> Choice:
         totals, parents, tokens = best_continuations(beam.totals, log_probs, grid, self.slots)  # (B, K) each
-        taken = torch.arange(self.slots, device=totals.device) >= self.slots - beam.finished  # (B, K)
+        taken = beam.finished > _from_the_end(self.slots, totals.device)  # (B, K)
         if self.threshold > 0:
             taken = taken | (totals < totals[:, :1] - self.threshold)  # the first is the best, and has a slot
-        return Choice(totals.masked_fill(taken, -torch.inf), tokens, parents)
+        return Choice(torch.where(taken, -torch.inf, totals), tokens, parents)
+
+
+@lru_cache(maxsize=8)  # the same at every step
+def _from_the_end(slots: int, device: torch.device) -> Tensor:
+    """K - 1, ..., 0: how many slots are behind each."""
+    return torch.arange(slots - 1, -1, -1, device=device)

@@ -119,19 +119,20 @@ def decode(
         past = past.grow(choice, log_probs, output.weights, grid)
 
         ended = choice.tokens == eos
-        scores = penalty.score(choice.totals, step + 1).masked_fill(~ended, -torch.inf)
+        scores = torch.where(ended, penalty.score(choice.totals, step + 1), -torch.inf)
         if past.coverage is not None:
             scores = scores + options.coverage().score(past.coverage)
         weights = output.weights if options.return_attention else None
         history.append(sentences, choice, past.own(choice), scores, None if weights is None else grid.spread(weights))
-        beam = _after(step + 1, beam, choice.totals.masked_fill(ended, -torch.inf), scores, penalty)
+        beam = _after(step + 1, beam, torch.where(ended, -torch.inf, choice.totals), scores, penalty)
 
         living = beam.totals.cpu() > -torch.inf  # (B, K)
         going = living.any(dim=1)
-        if not going.any():
+        still = int(going.sum())
+        if not still:
             break
         parents, kept = grid.numbers(device).gather(1, choice.parents), None
-        if int(going.sum()) <= 7 / 8 * len(sentences):
+        if still <= 7 / 8 * len(sentences):
             kept = going.nonzero().squeeze(1)
             sentences, living = [sentences[row] for row in kept.tolist()], living[kept]
             kept = kept.to(device)
@@ -145,7 +146,7 @@ def decode(
 
 def _owners(sentences: list[int], living: Tensor) -> list[int]:
     """Whose each row is (R), as places in the batch; `living` (B, K) on the CPU."""
-    return [sentences[row] for row in living.nonzero()[:, 0].tolist()]
+    return [sentence for sentence, slots in zip(sentences, living.tolist(), strict=True) for lives in slots if lives]
 
 
 def _first_beam(source: Tensor, constraints: Constraints, chooser: Chooser) -> Beam:
@@ -178,9 +179,9 @@ def _after(length: int, beam: Beam, live: Tensor, scores: Tensor, penalty: Lengt
     best = torch.cat([beam.best, scores], dim=1).topk(beam.best.shape[1], dim=1).values
     # A sentence goes on while something that lives can still be among the n best; NaN compares false and ends it.
     bounds = penalty.bound(live, length, beam.max_lengths)  # (B, K), since a coverage penalty can only lower a score
-    done = ~(bounds.amax(dim=1) > best[:, -1])
+    going = bounds.amax(dim=1, keepdim=True) > best[:, -1:]
     finished = beam.finished + (scores > -torch.inf).sum(dim=1, keepdim=True)
-    return Beam(live.masked_fill(done[:, None], -torch.inf), finished, best, beam.max_lengths)
+    return Beam(torch.where(going, live, -torch.inf), finished, best, beam.max_lengths)
 
 
 def _whole(hypotheses: list[list[Ended]]) -> list[list[Ended]]:

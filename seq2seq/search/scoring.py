@@ -45,7 +45,7 @@ class AveragePenalty(LengthPenalty):
     """score = log_prob / length^alpha; at alpha = 1 the mean log-probability of a token, EOS counted as one."""
 
     def divisor(self, length: Tensor | int) -> Tensor | float:
-        return length**self.alpha
+        return length if self.alpha == 1 else length**self.alpha
 
 
 class GNMTPenalty(LengthPenalty):

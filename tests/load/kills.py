@@ -29,13 +29,14 @@ import seq2seq
 from seq2seq.checkpoints import Checkpoints
 from seq2seq.data.lines import read_lines
 from seq2seq.errors import Interrupted
+from seq2seq.processor import has_bf16
 from seq2seq.resources import shipped
 from seq2seq.training import train  # noqa: F401  # as above
 
 PAIRS, VALID = 90, 6
 TIMES = ("tokens_per_second", "seconds")  # what two equal trainings differ in
 RUNS = {  # what is trained, in turn
-    "defaults": ["precision=bf16", "threads=2", "trainer.batch_sentences=20"],
+    "defaults": [f"precision={'bf16' if has_bf16() else 'fp32'}", "threads=2", "trainer.batch_sentences=20"],
     "feeding": ["decoder.input_feeding=true", "attention.coverage_loss=0.5", "data.train=[train,valid]"],
     "transformer": ["experiment=transformer2017", "decoder.num_layers=1", "scheduler=cosine", "optimizer=adamw"],
     "plateau": ["encoder=gru", "attention=bahdanau", "decoder=gru", "trainer.save_every=1"],

@@ -18,7 +18,7 @@ from seq2seq.evaluation.members import predict
 from seq2seq.evaluation.saved import Saved, model_for
 from seq2seq.evaluation.searching import override
 from seq2seq.evaluation.translator import Translator
-from seq2seq.models.few_rows import FewRowsLinear
+from seq2seq.models.packed import PackedLinear
 from seq2seq.models.weights import distinct
 from seq2seq.options import RuntimeConfig
 from seq2seq.runs import RunFolder
@@ -218,19 +218,19 @@ def test_runs_are_loaded_together(pair, tmp_path):
 @pytest.mark.parametrize(
     ("precision", "search"), [("fp32", {"beam_size": 3, "shortlist": 12}), ("int8", {"beam_size": 3})], ids=str
 )
-def test_runs_are_loaded_for_few_rows_where_that_pays(pair, tmp_path, monkeypatch, search, precision):
+def test_runs_are_loaded_with_packed_weights_where_that_can_be(pair, tmp_path, monkeypatch, search, precision):
     paths = [save(tmp_path / "one", pair), save(tmp_path / "two", pair, (2,), attention="bahdanau")]
     corpus = EncodedCorpus.encode(ParallelText("pairs", SOURCES, TARGETS, ()), pair)
     sizes = pair.source.vocab_size, pair.target.vocab_size, pair.source.eos_id
     Lexicon.learn(corpus, *sizes, shared=True).save(RunFolder(paths[0]).lexicon, pair.digests)
     asked = RuntimeConfig("cpu", precision, 1)
     found = {}
-    for pays in (False, True):
-        monkeypatch.setattr("seq2seq.evaluation.translator.few_rows_pay", lambda pays=pays: pays)
+    for able in (False, True):
+        monkeypatch.setattr("seq2seq.evaluation.translator.can_pack", lambda able=able: able)
         ensemble = Translator.load(paths, search=search, runtime=asked)
         kinds = {type(part) for model in ensemble.members.models for part in model.modules()}
-        assert (FewRowsLinear in kinds) == pays
-        found[pays] = ensemble.translate(LINES, batch_size=2)
+        assert (PackedLinear in kinds) == able
+        found[able] = ensemble.translate(LINES, batch_size=2)
     for one, other in zip(*found.values(), strict=True):
         assert one.text == other.text
         assert one.score == pytest.approx(other.score, abs=1e-4)
