@@ -60,6 +60,11 @@ class PackedLinear(nn.Linear):
         super().__init__(*arguments, **options)
         self.product = Product()
 
+    def select(self, outputs: Tensor) -> PackedLinear:
+        """The layer of these outputs (N,) alone, in this order."""
+        bias = None if self.bias is None else nn.Parameter(self.bias[outputs], requires_grad=False)
+        return linear_of(nn.Parameter(self.weight[outputs], requires_grad=False), bias, PackedLinear)
+
     def forward(self, inputs: Tensor) -> Tensor:
         return self.product(inputs, self.weight, self.bias)
 

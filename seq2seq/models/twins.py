@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
+Linear = TypeVar("Linear", bound=nn.Linear)
 
 Replacement = Callable[[nn.Module, str, nn.Module], nn.Module | None]  # owner, name and part, to another part or none
 
@@ -29,7 +30,7 @@ def copied(module: Module) -> Module:
     return twin
 
 
-def linear_of(weight: Tensor, bias: Tensor | None, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
+def linear_of(weight: Tensor, bias: Tensor | None, kind: type[Linear] = nn.Linear) -> Linear:  # type: ignore[assignment]
     """A layer with these parameters."""
     layer = kind(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight, layer.bias = cast(nn.Parameter, weight), cast("nn.Parameter", bias)

@@ -167,15 +167,15 @@ class Rows(NamedTuple):
 
 
 def rows(layer: nn.Module, ids: Tensor) -> Rows:
-    """These outputs (U,) of a linear layer alone; one of other numbers than floating ones is asked by its `select`."""
+    """These outputs (U,) of a linear layer alone; one with a product of its own is asked by its `select`."""
     select: Callable[[Tensor], nn.Module] | None = getattr(layer, "select", None)
     if select is not None:
         part = select(ids)
-        return Rows(part, cast(Tensor, part.weight), cast(Tensor, part.bias))
+        weight, bias = cast(Tensor, part.weight), cast("Tensor | None", part.bias)
+        return Rows(part, weight, weight.new_zeros(len(ids)) if bias is None else bias)
     weight, bias = cast(Tensor, layer.weight)[ids], cast("Tensor | None", layer.bias)
     bias = weight.new_zeros(len(ids)) if bias is None else bias[ids]
     if torch.is_autocast_enabled(ids.device.type):  # now, and not once more at each step
         kind = torch.get_autocast_dtype(ids.device.type)
         weight, bias = weight.to(kind), bias.to(kind)
-    product = getattr(layer, "product", linear)
-    return Rows(partial(product, weight=weight, bias=bias), weight, bias)
+    return Rows(partial(linear, weight=weight, bias=bias), weight, bias)

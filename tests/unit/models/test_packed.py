@@ -73,6 +73,14 @@ def test_weights_made_in_inference_mode_are_taken_too(tensors):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("biased", [True, False])
+def test_some_of_a_layers_outputs_alone(tensors, biased):
+    """What a shortlist asks for."""
+    layer, inputs, outputs = PackedLinear(6, 9, bias=biased), tensors(6)(2, 6), torch.tensor([7, 0, 3])
+    torch.testing.assert_close(layer.select(outputs)(inputs), layer(inputs)[:, outputs])
+
+
+@torch.no_grad()
 def test_a_layer_is_copied_and_pickled_without_its_layouts(tensors):
     layer, inputs = PackedLinear(6, 3), tensors(5)(2, 6)
     expected = layer(inputs)
