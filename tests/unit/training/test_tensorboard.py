@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 
 import pytest
 import torch
@@ -88,6 +89,7 @@ def test_a_resumed_training_goes_on_without_double_points(tmp_path, read, valida
     position = journal.position() if validated else before
     journal.write("train", 4, 0.4, {"loss": 2.0})
     journal.close()
+    time.sleep(1 - time.time() % 1)  # files of one second may be read in the wrong order
     again = Journal.open(folder, ON, position, 2)
     if not validated:
         again.write("valid", 2, 0.2, {"bleu": 8.0})
