@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from seq2seq.models import packed as module
 from seq2seq.models.packed import PackedLinear, Product, can_pack, packed
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN for this CPU")
@@ -124,11 +123,17 @@ def test_the_model_itself_stays_as_it_was(build):
     assert not any(isinstance(getattr(part, "product", None), Product) for part in model.modules())
 
 
-def test_where_torch_has_no_such_product_it_says_so(monkeypatch):
-    def missing(*_):
-        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_reorder_linear_weight'")
+def missing(*_):
+    raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_reorder_linear_weight'")
 
-    monkeypatch.setattr(module.Product, "__call__", missing)
+
+def rounded(_, inputs, weight):
+    return (inputs.bfloat16() @ weight.bfloat16().t()).float()
+
+
+@pytest.mark.parametrize("product", [missing, rounded])
+def test_where_there_is_no_such_product_in_float32_it_says_so(monkeypatch, product):
+    monkeypatch.setattr(Product, "__call__", product)
     can_pack.cache_clear()
     try:
         assert not can_pack()
