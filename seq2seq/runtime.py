@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
+from torch.nn.functional import linear
 
 from seq2seq.errors import ConfigError
 from seq2seq.options import RuntimeConfig, available_cores
-from seq2seq.processor import has_bf16, least_seconds
+from seq2seq.processor import has_bf16, least_seconds, product_error
 
 # How the allocators of the CPU, of CUDA outside of torch's own, of Apple's GPU, and of cuBLAS and cuDNN put it.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
@@ -156,14 +157,10 @@ def _medium_is_float32() -> bool:
 
     On a CPU with bf16 matrix units they are rounded to bf16; without those, they take oneDNN's float32 kernels.
     """
-    generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(64, 512, generator=generator), torch.randn(512, 256, generator=generator)
-    exact = a.double() @ b.double()
     torch.set_float32_matmul_precision("highest")
-    highest = (a @ b - exact).abs().max()
+    highest = product_error(linear)
     torch.set_float32_matmul_precision("medium")
-    medium = (a @ b - exact).abs().max()
-    return bool(medium <= 4 * highest)
+    return product_error(linear) <= 4 * highest
 
 
 def _keep_freed_memory() -> None:

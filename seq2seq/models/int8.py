@@ -47,7 +47,7 @@ class Int8Linear(nn.Module):
     def select(self, outputs: Tensor) -> Int8Linear:
         """The layer of these outputs (N,) alone, in this order."""
         part = copy.copy(self)
-        part.of_floats = copy.copy(self.of_floats)
+        part.of_floats = copy.copy(self.of_floats)  # its layouts go with it
         part.numbers, part.scales = self.numbers[outputs], self.scales[outputs]
         part.bias = None if self.bias is None else self.bias[outputs]
         return part
@@ -76,7 +76,7 @@ class Int8Layer(Layer):
     def __init__(self, layer: FusedLayer) -> None:
         super().__init__()
         rnn = layer.rnn
-        self.input_projection: nn.Module = linear_of(rnn.weight_ih_l0, rnn.bias_ih_l0)
+        self.input_projection: nn.Module = linear_of(nn.Linear, rnn.weight_ih_l0, rnn.bias_ih_l0)
         self.hidden_projection = Int8Linear(rnn.weight_hh_l0, rnn.bias_hh_l0)
         self.transition = layer.transition
 

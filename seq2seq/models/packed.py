@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from seq2seq.models.rnn import FusedLayer
 from seq2seq.models.seq2seq import Seq2Seq
 from seq2seq.models.twins import copied, linear_of, rebuilt
+from seq2seq.processor import product_error
 
 ROWS = 64  # of inputs, that the layout is chosen for; it serves a few and several hundred as well
 
@@ -28,8 +29,9 @@ class Product:
     """F.linear, with a copy of each weight that it has met in oneDNN's own layout, as long as there is no gradient.
 
     A product reads the whole of W, and with few rows hardly does more: as W lies, torch's takes four times as long with
-    five rows, half as long again with 64. The copy is made anew when W has been changed in place. Copies of this object
-    and other processes begin without any: such a layout is nothing to write down.
+    five rows, half as long again with 64. The copy is made anew when W has been changed in place. It stays as long as
+    this object, so that a weight of one batch needs a `Product` of its own. Copies of this object and other processes
+    begin without any: such a layout is nothing to write down.
     """
 
     def __init__(self) -> None:
@@ -63,7 +65,7 @@ class PackedLinear(nn.Linear):
     def select(self, outputs: Tensor) -> PackedLinear:
         """The layer of these outputs (N,) alone, in this order."""
         bias = None if self.bias is None else nn.Parameter(self.bias[outputs], requires_grad=False)
-        return linear_of(nn.Parameter(self.weight[outputs], requires_grad=False), bias, PackedLinear)
+        return linear_of(PackedLinear, nn.Parameter(self.weight[outputs], requires_grad=False), bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.product(inputs, self.weight, self.bias)
@@ -81,20 +83,16 @@ def can_pack() -> bool:
     torch's own compiler uses it, but it is documented nowhere; and a CPU with bf16 matrix units may round to bf16. It
     is not measured which is faster: the same command would then differ in its last digits from time to time.
     """
-    generator = torch.Generator().manual_seed(0)
-    inputs, weight = torch.randn(ROWS, 512, generator=generator), torch.randn(256, 512, generator=generator)
-    exact = inputs.double() @ weight.double().t()
     try:
         with torch.no_grad():
-            error, usual = ((product(inputs, weight) - exact).abs().max() for product in (Product(), F.linear))
+            return product_error(Product()) <= 4 * product_error(F.linear)
     except (AttributeError, RuntimeError):
         return False
-    return bool(error <= 4 * usual)
 
 
 def _replacement(owner: nn.Module, name: str, part: nn.Module) -> nn.Module | None:
     if type(part) is nn.Linear:
-        return linear_of(part.weight, part.bias, PackedLinear)
+        return linear_of(PackedLinear, part.weight, part.bias)
     if isinstance(part, FusedLayer):
         twin = copied(part)
         twin.product = Product()

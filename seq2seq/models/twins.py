@@ -30,8 +30,8 @@ def copied(module: Module) -> Module:
     return twin
 
 
-def linear_of(weight: Tensor, bias: Tensor | None, kind: type[Linear] = nn.Linear) -> Linear:  # type: ignore[assignment]
-    """A layer with these parameters."""
+def linear_of(kind: type[Linear], weight: Tensor, bias: Tensor | None) -> Linear:
+    """A layer of this kind with these parameters."""
     layer = kind(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight, layer.bias = cast(nn.Parameter, weight), cast("nn.Parameter", bias)
     return layer

@@ -145,7 +145,7 @@ MAIN = ("bahdanau", "luong_general")  # the papers'; the rest of the family take
 def test_reversing_attends_to_the_antidiagonal(tmp_path: Path, tasks: dict[str, Path], name: str) -> None:
     run = learn(tmp_path, tasks["reverse"], REVERSE[name], epochs=9 if name in MAIN else 14)
     assert near_the_diagonal(run, tasks["reverse"], reverse=True) >= 0.9
-    assert run.results["test"]["test"]["exact_match"] >= 0.98
+    assert run.results["test"]["test"]["exact_match"] >= (0.99 if name in MAIN else 0.98)
 
 
 @pytest.mark.family

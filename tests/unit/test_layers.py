@@ -212,19 +212,19 @@ import contextlib, io, json, runpy, sys
 import seq2seq
 assert not {"torch", "hydra"} & sys.modules.keys()
 for path, word in json.loads(sys.argv[1]):
-    said, sys.argv = io.StringIO(), [path, word]
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    out, err, sys.argv = io.StringIO(), io.StringIO(), [path, word]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             runpy.run_path(path, run_name="__main__")
             code = 0
         except SystemExit as ended:
             code = ended.code or 0
-    print(json.dumps([code, said.getvalue(), "torch" in sys.modules]))
+    print(json.dumps([code, out.getvalue(), err.getvalue(), "torch" in sys.modules]))
 """
 
 
-def in_turn(lines: list[tuple[str, str]], folder: Path) -> list[tuple[int, str, bool]]:
-    """What these commands, each with a word, leave: exit code, what was said, and whether torch was imported."""
+def in_turn(lines: list[tuple[str, str]], folder: Path) -> list[tuple[int, str, str, bool]]:
+    """What these commands, each with a word, leave: exit code, output, errors, and whether torch was imported."""
     scripts = json.dumps([(str(SCRIPTS / f"{command}.py"), word) for command, word in lines])
     program = [sys.executable, "-c", COMMANDS_IN_TURN, scripts]
     done = subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=120)
@@ -235,16 +235,16 @@ def in_turn(lines: list[tuple[str, str]], folder: Path) -> list[tuple[int, str, 
 
 def test_a_mistyped_option_does_not_wait_for_torch(tmp_path: Path) -> None:
     found = in_turn([(command, word) for command, word, _ in MISTYPED], tmp_path)
-    for (command, word, meant), (code, said, torch) in zip(MISTYPED, found, strict=True):
-        assert (code, torch) == (1, False), (command, word)
-        assert f"did you mean {meant}?" in said
+    for (command, word, meant), (code, out, err, torch) in zip(MISTYPED, found, strict=True):
+        assert (code, out, torch) == (1, "", False), (command, word)
+        assert f"did you mean {meant}?" in err
 
 
 def test_help_does_not_wait_for_torch(tmp_path: Path) -> None:
     found = in_turn([(command, "--help") for command in COMMANDS], tmp_path)
-    for command, (code, said, torch) in zip(COMMANDS, found, strict=True):
-        assert (code, torch) == (0, False), command
-        assert "key=value" in said
+    for command, (code, out, err, torch) in zip(COMMANDS, found, strict=True):
+        assert (code, err, torch) == (0, "", False), command
+        assert "key=value" in out
 
 
 @pytest.mark.parametrize(

@@ -291,6 +291,13 @@ def test_the_data_fit_a_slope_that_is_auto() -> None:
 # --- words of the command line
 
 
+def typed(value: Any) -> str:
+    """As a user writes it: `true`, `3` of 3.0, `[1,0.5]`."""
+    if isinstance(value, list):
+        return f"[{','.join(map(typed, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
 @pytest.mark.parametrize(
     ("before", "changes"),
     [
@@ -334,7 +341,7 @@ def test_the_data_fit_a_slope_that_is_auto() -> None:
 )
 def test_a_word_of_the_command_line_sets_one_option(before: str, changes: dict[str, Any]) -> None:
     """The option that it names, and none beside it."""
-    words = [f"{key}={value}" for key, value in changes.items()]
+    words = [f"{key}={typed(value)}" for key, value in changes.items()]
     changed, expected = compose([*before.split(), *words]), compose(before.split())
     for key, value in changes.items():
         group, option = key.split(".")
